@@ -1,0 +1,102 @@
+"""ChatML, the turn format of the Qwen family, written by ids.
+
+Invariant: for text without special tokens the ids equal those of the checkpoint's own chat
+template and tokenizer; text between two structural tokens is always encoded in one piece.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from prm_eval.errors import CheckpointError
+from prm_eval.readout.tokens import Tokens
+
+START, END = "<|im_start|>", "<|im_end|>"
+Message = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatML:
+    """Writes system, user and assistant turns; `system` None means no system turn."""
+
+    tokens: Tokens
+    system: str | None
+    start: int
+    end: int
+
+    @classmethod
+    def of(cls, tokens: Tokens, system: str | None) -> "ChatML":
+        """`system` None takes the one that the checkpoint's template inserts by itself, if any.
+
+        Raises CheckpointError when the turn marks are not single tokens, or when the template
+        is needed and there is none.
+        """
+        if system is None:
+            system = template_system(tokens)
+        return cls(tokens, system, tokens.marker(START), tokens.marker(END))
+
+    def write(self, problem: str, pieces: Sequence[str], separator: int | None) -> tuple[list[int], list[int]]:
+        """Ids of the whole conversation, and where the separators stand.
+
+        The assistant turn is the pieces, each followed by `separator` when there is one.
+        """
+        turns = [("user", problem)] if self.system is None else [("system", self.system), ("user", problem)]
+        ids: list[int] = []
+        for role, text in turns:
+            ids += [self.start, *self.tokens.encode(f"{role}\n{text}"), self.end, *self.tokens.encode("\n")]
+        ids.append(self.start)
+        marks: list[int] = []
+        texts = pieces if separator is not None else ["".join(pieces)]
+        for number, text in enumerate(texts):
+            ids += self.tokens.encode(text if number else f"assistant\n{text}")
+            if separator is not None:
+                marks.append(len(ids))
+                ids.append(separator)
+        ids += [self.end, *self.tokens.encode("\n")]
+        return ids, marks
+
+    def differs_from_template(self) -> str | None:
+        """What the checkpoint's own template writes, when it is not what `write` writes."""
+        template = self.tokens.chat_template()
+        if template is None:
+            return None
+        messages = [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}]
+        if self.system is not None:
+            messages.insert(0, {"role": "system", "content": self.system})
+        ours = "".join(f"{START}{turn['role']}\n{turn['content']}{END}\n" for turn in messages)
+        theirs = render_template(template, messages)
+        return None if theirs == ours else theirs
+
+
+def template_system(tokens: Tokens) -> str | None:
+    """The system message that the template adds to a conversation that has none."""
+    template = tokens.chat_template()
+    if template is None:
+        raise CheckpointError(
+            f"{tokens.folder} has no chat template, and this family takes its system message from there: "
+            "copy tokenizer_config.json or chat_template.jinja of the original checkpoint into the folder"
+        )
+    text = render_template(template, [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}])
+    before, found, rest = text.partition(f"{START}system\n")
+    return rest.partition(END)[0] if found and not before else None
+
+
+def render_template(template: str, messages: Sequence[Message]) -> str:
+    """A chat template on messages, in a sandbox, as transformers renders it.
+
+    Raises CheckpointError when the template fails.
+    """
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = _refuse
+    values: dict[str, Any] = {"messages": messages, "add_generation_prompt": False, "tools": None}
+    try:
+        return environment.from_string(template).render(**values)
+    except TemplateError as error:
+        raise CheckpointError(f"the checkpoint's chat template fails: {error}") from error
+
+
+def _refuse(message: str) -> NoReturn:
+    raise CheckpointError(f"the checkpoint's chat template refuses a plain conversation: {message}")

@@ -1,0 +1,101 @@
+"""What a family plugin gives to the readout: token ids with marks, a head, and how to read its rows.
+
+Invariant: pure data, no torch. Row k of the readout belongs to mark k, whatever its value.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prm_eval.types import Candidate, Score, Unscored
+
+Ids = NDArray[np.int32]
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One input: token `ids` [n_tokens], and `marks` [n_marks], the positions where the head reads."""
+
+    ids: Ids
+    marks: Ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The small network on the marked hidden states: linear layers with ReLU between them.
+
+    `layers` are the names in the checkpoint (`score.0` means `score.0.weight`, and `score.0.bias`
+    when `bias`). `outputs` is the width of a readout row. `rows`, when given, keeps only these
+    rows of the last layer: two token ids of `lm_head` make a two-class head. `stray` are
+    weights of the checkpoint that the family does without.
+    """
+
+    layers: tuple[str, ...]
+    outputs: int
+    bias: bool = True
+    rows: tuple[int, ...] | None = None
+    stray: tuple[str, ...] = ("lm_head.weight",)
+
+
+class Family(Protocol):
+    """How one family of reward models writes its input and reads its output.
+
+    `identity` names the family, its version and every option that changes a score. `stepwise` is
+    true when there is one mark per step.
+    """
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def head(self) -> Head: ...
+
+    @property
+    def default_aggregation(self) -> str: ...
+
+    @property
+    def stepwise(self) -> bool: ...
+
+    def render(self, candidate: Candidate) -> Rendered | Unscored:
+        """Token ids and marks, or why this candidate has none."""
+        ...
+
+    def read(self, rows: Rows) -> Score:
+        """The score of readout rows [n_marks, head.outputs]."""
+        ...
+
+
+class Engine(Protocol):
+    """Whatever runs the backbone: one array [n_marks, outputs] per input, in order.
+
+    `identity` names the weights and the arithmetic; `max_tokens` is what the backbone was built for.
+    """
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    def rows(self, inputs: Sequence[Rendered]) -> Sequence[Rows]: ...
+
+    def provenance(self) -> dict[str, str]: ...
+
+    def cost(self) -> dict[str, float]: ...
+
+
+def rendered(ids: Sequence[int], marks: Sequence[int]) -> Rendered:
+    """`Rendered` from plain sequences."""
+    return Rendered(np.asarray(ids, dtype=np.int32), np.asarray(marks, dtype=np.int32))
+
+
+def shortest(value: np.float32) -> float:
+    """The float with the fewest digits that rounds to this float32: short in JSON, and stable."""
+    return float(str(np.float32(value)))

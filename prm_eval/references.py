@@ -1,0 +1,110 @@
+"""References: `name` or `name:option=value,option=value`, the one way in which a plugin is named.
+
+Invariant: a value is converted by the annotation of the factory's parameter, or refused with one
+clear line; nothing is guessed and nothing is evaluated.
+"""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from prm_eval.errors import BadOption
+
+_TRUE = {"true", "yes", "1", "on"}
+_FALSE = {"false", "no", "0", "off"}
+
+
+def split_reference(reference: str) -> tuple[str, dict[str, str]]:
+    """`name:a=1,b=x` to ("name", {"a": "1", "b": "x"}). A literal comma is written `\\,`."""
+    name, _, tail = reference.partition(":")
+    if not name.strip():
+        raise BadOption(f"'{reference}' names nothing: write name or name:option=value,option=value")
+    options: dict[str, str] = {}
+    for piece in _split_commas(tail) if tail else []:
+        key, equals, value = piece.partition("=")
+        if not equals or not key.strip():
+            raise BadOption(f"'{piece}' in '{reference}' is no option: write option=value")
+        if _plain(key) in options:
+            raise BadOption(f"option '{key.strip()}' stands twice in '{reference}'")
+        options[_plain(key)] = value
+    return name.strip(), options
+
+
+def canonical(name: str) -> str:
+    """The form by which names are compared: hyphens and underscores are one, case is none."""
+    return name.strip().lower().replace("-", "_")
+
+
+def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The options that a factory takes, by name, in the order of its signature."""
+    parameters = inspect.signature(factory, eval_str=True).parameters.values()
+    return {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def convert_options(owner: str, factory: Callable[..., Any], given: dict[str, str]) -> dict[str, Any]:
+    """The given texts as the values that the factory wants.
+
+    Raises BadOption for an unknown option (naming the accepted ones), a value of the wrong type
+    and a missing option that has no default.
+    """
+    known = options_of(factory)
+    for name in given:
+        if name not in known:
+            accepted = ", ".join(known) or "none"
+            raise BadOption(f"{owner} takes no option '{name}': it takes {accepted}")
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and name not in given:
+            raise BadOption(f"{owner} needs the option '{name}': write {owner}:{name}=...")
+    return {name: _convert(owner, name, value, known[name].annotation) for name, value in given.items()}
+
+
+def _plain(key: str) -> str:
+    return key.strip().replace("-", "_")
+
+
+def _split_commas(text: str) -> list[str]:
+    return [piece.replace("\0", ",") for piece in text.replace("\\,", "\0").split(",")]
+
+
+def _convert(owner: str, name: str, value: str, kind: Any) -> Any:
+    for member in _members(kind):
+        try:
+            return _as(value, member)
+        except ValueError:
+            continue
+    raise BadOption(f"{owner}: option {name}={value} is not {_describe(kind)}")
+
+
+def _members(kind: Any) -> list[Any]:
+    """The alternatives of `kind`, text last so that `int | str` prefers a number."""
+    if typing.get_origin(kind) in (Union, types.UnionType):
+        return sorted(typing.get_args(kind), key=lambda member: member is str)
+    return [kind]
+
+
+def _as(value: str, kind: Any) -> Any:
+    if typing.get_origin(kind) is Literal:
+        if value in typing.get_args(kind):
+            return value
+        raise ValueError
+    if kind is type(None):
+        if value.lower() in {"none", "null", ""}:
+            return None
+        raise ValueError
+    if kind is bool:
+        if value.lower() in _TRUE | _FALSE:
+            return value.lower() in _TRUE
+        raise ValueError
+    if kind in (int, float, Path):
+        return kind(value)
+    return value
+
+
+def _describe(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(kind)))
+    names = {int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
+    return " or ".join(str(names.get(member, getattr(member, "__name__", member))) for member in _members(kind))
