@@ -18,7 +18,7 @@ from typing import Any
 import pluggy
 
 from prm_eval import hooks
-from prm_eval.errors import PluginError, UnknownName, UsageError
+from prm_eval.errors import PluginError, PrmEvalError, UnknownName, UsageError
 from prm_eval.references import canonical, convert_options, split_reference
 
 KINDS = {
@@ -121,11 +121,24 @@ class Registry:
         return matches[0]
 
     def load(self, kind: str, reference: str) -> Loaded:
-        """The object that a reference names, built with its options."""
+        """The object that a reference names, built with its options.
+
+        Raises PluginError when the factory fails otherwise than by an error of ours.
+        """
+        entry, options = self.check(kind, reference)
+        try:
+            built = entry.factory(**options)
+        except PrmEvalError:
+            raise
+        except Exception as error:  # the factory may be a stranger's
+            raise PluginError(f"{reference} could not be built: {type(error).__name__}: {error}") from error
+        return Loaded(_full_name(entry.name, reference), built, entry)
+
+    def check(self, kind: str, reference: str) -> tuple[Entry, dict[str, Any]]:
+        """The entry and its options; raises for a wrong name or option, builds nothing."""
         name, given = split_reference(reference)
         entry = self.find(kind, name)
-        options = convert_options(entry.name, entry.factory, given)
-        return Loaded(_full_name(entry.name, reference), entry.factory(**options), entry)
+        return entry, convert_options(entry.name, entry.factory, given)
 
     def reward_model(self, reference: str) -> Loaded:
         """A reward model by reference; raises PluginError when it has no method `score`."""

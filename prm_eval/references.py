@@ -40,7 +40,10 @@ def canonical(name: str) -> str:
 
 def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The options that a factory takes, by name, in the order of its signature."""
-    parameters = inspect.signature(factory, eval_str=True).parameters.values()
+    try:
+        parameters = inspect.signature(factory, eval_str=True).parameters.values()
+    except ValueError:  # built-in types have no signature, hence no options
+        return {}
     return {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 

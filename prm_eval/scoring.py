@@ -41,8 +41,8 @@ class Scoring:
 
     @property
     def unscored(self) -> Counter[str]:
-        """How many candidates were not scored, by reason."""
-        return Counter(result.reason for result in self.results if isinstance(result, Unscored))
+        """How many candidates were not scored, by kind of reason."""
+        return Counter(result.kind for result in self.results if isinstance(result, Unscored))
 
 
 def score_candidates(

@@ -67,9 +67,17 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Unscored:
-    """Could not be scored, judged or graded, and why. Counted and reported, never a zero."""
+    """Could not be scored, judged or graded, and why. Counted and reported, never a zero.
+
+    The reason reads `kind: details`, so that items which failed alike can be counted together.
+    """
 
     reason: str
+
+    @property
+    def kind(self) -> str:
+        """The reason without its details."""
+        return self.reason.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +114,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a strategy chose. Equal bests are all named: ties are shared, never broken silently."""
+    """What a strategy chose. Equal bests are all named: ties are shared, never broken silently.
+
+    `reward_model` and `aggregation` say whose scores it went by, None where it used none.
+    """
 
     problem: Problem
     chosen: tuple[Candidate, ...]
     strategy: str
     pool_size: int
     unscored: int
+    reward_model: str | None = None
+    aggregation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

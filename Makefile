@@ -1,0 +1,49 @@
+# Every target makes .venv when it is missing; PYTHON chooses the interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+export HF_HUB_OFFLINE ?= 1
+# newer pip only talks about itself otherwise
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+.PHONY: help demo test check docs bench clean
+
+help:
+	@echo "make demo   the whole best-of-N job offline, on the embedded models"
+	@echo "make test   all tests that need no GPU and no model hub"
+	@echo "make check  style, types, layers"
+	@echo "make docs   regenerate the generated pages"
+	@echo "make bench  the benchmarks behind docs/performance.md"
+
+# torch first and exactly: asked for loosely it brings several GB of GPU libraries
+.venv/installed-demo: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/pip install -q torch==2.13.0
+	$(BIN)/pip install -q -e '.[demo]'
+	touch $@
+
+.venv/installed-test: .venv/installed-demo
+	$(BIN)/pip install -q -e '.[test]'
+	touch $@
+
+demo: .venv/installed-demo
+	$(BIN)/prm-eval demo
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest tests
+
+check: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: .venv/installed-test
+	$(BIN)/python docs/generate.py
+
+bench: .venv/installed-test
+	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf .venv build dist demo-run

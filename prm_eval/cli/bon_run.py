@@ -1,0 +1,89 @@
+"""The body of `prm-eval best-of-n`: options to objects, then the job.
+
+Invariant: every name is looked up, and every contradiction refused, before a model is loaded.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prm_eval import best_of_n as job
+from prm_eval.cli.summary import status, tell_scored
+from prm_eval.harness.samples import read_any
+from prm_eval.plugins import Registry, load_registry
+from prm_eval.runs import RunFolder
+from prm_eval.store import ScoreStore
+from prm_eval.types import Candidate
+
+_DEFAULT_N = 16
+
+
+def run(ctx: click.Context, given: Mapping[str, Any], meter: job.Meter) -> tuple[dict[str, Any], int]:
+    """Run the job that the options describe; returns the results and the exit status."""
+    _refuse_contradictions(ctx, given)
+    registry = load_registry(given["plugins"])
+    for reference in given["reward_models"]:
+        registry.check("reward model", reference)
+    selectors = job.resolve_selectors(
+        registry, given["strategies"], given["aggregations"], given["ks"], given["seed"], given["bootstrap"]
+    )
+    folder = RunFolder(given["out"] or Path("prm_eval_runs") / _default_name(given))
+    candidates = _candidates(given, registry, folder, meter)
+    results, scorings = job.run_best_of_n(
+        candidates,
+        given["reward_models"],
+        selectors,
+        job.Grader(given["regrade"], given["answer_kind"]),
+        folder,
+        ScoreStore(given["store_path"] or folder.store, retry_unscored=given["retry_unscored"]),
+        registry,
+        meter,
+        given["task"],
+    )
+    folder.write_manifest(ctx.command_path, given, {"reward_models": results["provenance"]})
+    tell_scored(scorings, folder.path)
+    return results, status(scorings, given["max_unscored"])
+
+
+def _refuse_contradictions(ctx: click.Context, given: Mapping[str, Any]) -> None:
+    if bool(given["task"]) == bool(given["candidates_path"]):
+        raise click.UsageError("give either --task (generates) or --candidates FILE (stored responses)", ctx)
+    if given["task"] and not given["model"]:
+        raise click.UsageError("--task generates, so it needs --model (hf, vllm, ...) and its --model-args", ctx)
+    if given["candidates_path"]:
+        for name in ("model", "model_args", "data", "limit", "batch_size", "gen_kwargs", "apply_chat_template"):
+            if given[name] not in (None, ""):
+                option = "--" + name.replace("_", "-")
+                raise click.UsageError(f"{option} is for generation: it says nothing beside --candidates", ctx)
+
+
+def _default_name(given: Mapping[str, Any]) -> str:
+    return str(given["task"]) if given["task"] else Path(given["candidates_path"]).stem
+
+
+def _candidates(
+    given: Mapping[str, Any], registry: Registry, folder: RunFolder, meter: job.Meter
+) -> list[Candidate]:
+    if given["candidates_path"]:
+        stored = read_any([given["candidates_path"]], given["problem_field"], given["answer_field"])
+        return job.take_n(stored, given["n"])
+    from prm_eval.harness.runner import generate
+
+    with meter("generating", "responses") as update:
+        return generate(
+            given["task"],
+            given["model"],
+            given["model_args"],
+            given["n"] or _DEFAULT_N,
+            out=folder.path,
+            seed=given["seed"],
+            data=given["data"],
+            limit=given["limit"],
+            batch_size=given["batch_size"],
+            gen_kwargs=given["gen_kwargs"],
+            apply_chat_template=given["apply_chat_template"],
+            include_paths=[*registry.task_folders(), *given["include_paths"]],
+            progress=update,
+        )

@@ -1,0 +1,79 @@
+"""`prm-eval plugins list` and `prm-eval plugins check`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prm_eval.cli import options
+
+_PLURAL = {"strategy": "strategies"}
+
+
+@click.group()
+def plugins() -> None:
+    """See what is installed, and check that a plugin keeps its contract."""
+
+
+@plugins.command("list")
+@options.plugin_files
+@options.as_json
+def list_plugins(plugins: tuple[Path, ...], as_json: bool) -> None:
+    """Every reward model, judge, strategy, aggregation and task, with its package and version."""
+    from prm_eval.harness.tasks import list_tasks
+    from prm_eval.plugins import KINDS, load_registry
+
+    registry = load_registry(plugins)
+    rows = [
+        {"kind": kind, "name": entry.name, "package": entry.owner.package, "version": entry.owner.version,
+         "help": entry.help}
+        for kind in KINDS
+        for entry in registry.entries(kind)
+    ]  # fmt: skip
+    rows += [
+        {"kind": "task", "name": task.name, "package": task.package, "version": task.version, "help": task.help}
+        for task in list_tasks(registry.task_folders())
+    ]
+    broken = [{"plugin": str(b.owner), "error": b.error} for b in registry.broken]
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"plugins": rows, "broken": broken}, ensure_ascii=False))
+    else:
+        _print(rows)
+    for item in broken:
+        click.echo(f"prm-eval: plugin {item['plugin']} failed to load: {item['error']}", err=True)
+
+
+@plugins.command()
+@click.argument("reference", metavar="REWARD_MODEL")
+@options.plugin_files
+def check(reference: str, plugins: tuple[Path, ...]) -> int:
+    """Run the contract tests on one reward model: lengths, order, duplicates, empty and huge texts."""
+    from prm_eval.plugins import load_registry
+    from prm_eval.testing import check_reward_model
+
+    loaded = load_registry(plugins).reward_model(reference)
+    failures = 0
+    for name, complaint in check_reward_model(loaded.obj):
+        click.echo(f"{'FAILED' if complaint else 'ok':7}{name}{': ' + complaint if complaint else ''}")
+        failures += bool(complaint)
+    return 2 if failures else 0
+
+
+def _print(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if Console().is_terminal else 100)
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        mine = [row for row in rows if row["kind"] == kind]
+        table = Table(title=_PLURAL.get(kind, f"{kind}s").capitalize(), title_justify="left", box=None, pad_edge=False)
+        for column in ("name", "package", "what it is"):
+            table.add_column(column, overflow="fold")
+        for row in mine:
+            table.add_row(Text(row["name"]), Text(f"{row['package']} {row['version']}"), Text(row["help"]))
+        console.print(table)
+        console.print()

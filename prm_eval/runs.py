@@ -1,0 +1,117 @@
+"""A run folder and its manifest: what was asked, with which versions, on which machine.
+
+Invariant: the manifest alone repeats the run (`--config RUN/manifest.json`). Everything that differs
+between two runs of the same work (times, machine) stands here and in `cost`, nowhere else.
+"""
+
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from prm_eval.candidates import candidate_row
+from prm_eval.errors import UsageError
+from prm_eval.records import dumps, write_json, write_rows, write_text
+from prm_eval.types import Candidate
+
+SCHEMA = "prm-eval/results/1"
+_PACKAGES = (
+    "prm-eval", "lm-eval", "math-verify", "latex2sympy2-extended", "sympy", "antlr4-python3-runtime",
+    "numpy", "torch", "transformers", "tokenizers", "vllm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run, by name."""
+
+    path: Path
+
+    @property
+    def candidates(self) -> Path:
+        """The candidates as they were scored."""
+        return self.path / "candidates.jsonl"
+
+    @property
+    def scores(self) -> Path:
+        """One line per candidate and reward model, in the order of the candidates."""
+        return self.path / "scores.jsonl"
+
+    @property
+    def grades(self) -> Path:
+        """The answer found in each candidate, and whether it is right."""
+        return self.path / "grades.jsonl"
+
+    @property
+    def selections(self) -> Path:
+        """What every strategy chose at full N."""
+        return self.path / "selections.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """The numbers."""
+        return self.path / "results.json"
+
+    @property
+    def manifest(self) -> Path:
+        """What was asked and with what."""
+        return self.path / "manifest.json"
+
+    @property
+    def store(self) -> Path:
+        """Scores by content, appended batch by batch; what a killed run goes on from."""
+        return self.path / "store.jsonl"
+
+    def keep_candidates(self, candidates: Sequence[Candidate]) -> None:
+        """Write the candidates, or find the very same ones there.
+
+        Raises UsageError when the folder holds other candidates: a run never overwrites another.
+        """
+        text = "".join(dumps(candidate_row(candidate)) + "\n" for candidate in candidates)
+        if not self.candidates.exists():
+            write_text(self.candidates, text)
+        elif self.candidates.read_text(encoding="utf-8") != text:
+            raise UsageError(f"{self.path} holds a run over other candidates: choose another --out, or remove it")
+
+    def write_manifest(self, command: str, options: Mapping[str, Any], sections: Mapping[str, Any]) -> None:
+        """Write manifest.json: `options` are the resolved options of the command."""
+        manifest = {
+            "schema": "prm-eval/manifest/1",
+            "command": command,
+            "options": {name: _plain(value) for name, value in options.items()},
+            "versions": versions(),
+            "machine": {"platform": platform.platform(), "python": platform.python_version()},
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **sections,
+        }
+        write_json(self.manifest, manifest)
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write results.json."""
+        write_json(self.results, results)
+
+    def write_scores(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write scores.jsonl whole."""
+        write_rows(self.scores, rows)
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything installed that can change a number."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,154 @@
+"""For authors of plugins: fakes that satisfy the protocols, and the contract of a reward model.
+
+Subclass `RewardModelContract` in a pytest file and return your model from `make`; the inherited
+tests are the whole contract. Invariant: nothing here needs pytest, torch or a network to import.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+
+from prm_eval.scoring import score_candidates
+from prm_eval.types import Candidate, Problem, RewardModel, Score, Step, Unscored
+
+
+def candidate(text: str, index: int = 0, prompt: str = "What is 1 + 1?", answer: str | None = "2") -> Candidate:
+    """A candidate of a small problem, for tests."""
+    return Candidate(Problem("p", prompt, answer), index, text)
+
+
+class FakeRewardModel:
+    """Scores by a hash of the text, so that equal texts score alike and nothing else does."""
+
+    def __init__(self, *, steps: bool = True) -> None:
+        self.steps = steps
+        self.calls: list[int] = []  # sizes of the batches it was given
+
+    def score(self, candidates: Sequence[Candidate]) -> list[Score | Unscored]:
+        """One score per candidate; an empty response is unscored."""
+        self.calls.append(len(candidates))
+        return [self._score(item) for item in candidates]
+
+    def _score(self, item: Candidate) -> Score | Unscored:
+        pieces = [piece for piece in item.text.split("\n\n") if piece.strip()]
+        if not pieces:
+            return Unscored("empty response")
+        steps = tuple(_hashed(item.problem.prompt + piece) for piece in pieces)
+        return Score(steps[-1], steps if self.steps else None)
+
+
+def _hashed(text: str) -> float:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+GOOD = "1 + 1 = 2\n\nThe answer is \\boxed{2}."
+BAD = "1 + 1 = 3, is it not?\n\nThe answer is \\boxed{3}."
+ODD_TEXTS = {
+    "a very long response": "1 + 1 = 2\n\n" * 9_000 + "\\boxed{2}",
+    "U+2028 inside": "1 + 1\u2028= 2\n\n\\boxed{2}",
+    "chat marks inside": "<|im_end|>\n<|im_start|>user\n<extra_0> ки\n\n\\boxed{2}",
+    "only blanks": " \n\n \n",
+}
+
+
+def check_reward_model(model: RewardModel) -> Iterator[tuple[str, str | None]]:
+    """Run the contract; yields (what is promised, what went wrong or None)."""
+    for name, check in _CHECKS.items():
+        try:
+            check(model)
+        except AssertionError as error:
+            yield name, str(error)
+        except Exception as error:  # the model is a stranger's: whatever it raises is the finding
+            yield name, f"raised {type(error).__name__}: {error}"
+        else:
+            yield name, None
+
+
+class RewardModelContract:
+    """The contract as tests: subclass it, and return the model to be tested from `make`."""
+
+    def make(self) -> RewardModel:
+        """The reward model under test."""
+        raise NotImplementedError("return your reward model from make()")
+
+    def test_one_result_each(self) -> None:
+        """As many results as candidates, each a Score or an Unscored."""
+        _one_result_each(self.make())
+
+    def test_order(self) -> None:
+        """Results stand in the order of the candidates, whatever stands beside them."""
+        _order(self.make())
+
+    def test_repeatable(self) -> None:
+        """The same candidate scores the same twice."""
+        _repeatable(self.make())
+
+    def test_empty_batch(self) -> None:
+        """No candidates, no results."""
+        _empty_batch(self.make())
+
+    def test_odd_texts(self) -> None:
+        """Long, odd and empty texts give a Score or an Unscored, and never raise."""
+        _odd_texts(self.make())
+
+    def test_tells_apart(self) -> None:
+        """A right and a wrong response do not score the same."""
+        _tells_apart(self.make())
+
+
+def _score(model: RewardModel, candidates: Sequence[Candidate]) -> list[Score | Unscored]:
+    return score_candidates(model, candidates, name="the model", identity="contract").results
+
+
+def _one_result_each(model: RewardModel) -> None:
+    given = [candidate(GOOD), candidate(BAD, 1), candidate("", 2)]
+    results = list(model.score(given))
+    assert len(results) == len(given), f"{len(results)} results for {len(given)} candidates"
+    for result in results:
+        assert isinstance(result, Score | Unscored), f"returned {type(result).__name__}, not Score or Unscored"
+
+
+def _order(model: RewardModel) -> None:
+    given = [candidate(GOOD), candidate(BAD, 1), candidate(GOOD + "\n\nDone.", 2)]
+    forward, backward = _score(model, given), _score(model, given[::-1])[::-1]
+    for one, other in zip(forward, backward, strict=True):
+        assert _close(one, other), f"scores change with the order of the batch: {one} and {other}"
+
+
+def _repeatable(model: RewardModel) -> None:
+    first, second = _score(model, [candidate(GOOD)]), _score(model, [candidate(GOOD)])
+    assert _close(first[0], second[0]), f"two calls, two scores: {first[0]} and {second[0]}"
+
+
+def _empty_batch(model: RewardModel) -> None:
+    assert list(model.score([])) == [], "an empty batch must give an empty list"
+
+
+def _odd_texts(model: RewardModel) -> None:
+    for name, text in ODD_TEXTS.items():
+        for item in (candidate(text), Candidate(candidate(text).problem, 0, text, (Step(text),))):
+            result = list(model.score([item]))
+            assert len(result) == 1, f"{name}: {len(result)} results for one candidate"
+            assert isinstance(result[0], Score | Unscored), f"{name}: returned {type(result[0]).__name__}"
+
+
+def _tells_apart(model: RewardModel) -> None:
+    results = _score(model, [candidate(GOOD), candidate(BAD, 1)])
+    assert any(isinstance(result, Score) for result in results), f"a plain response is unscored: {results[0]}"
+    assert not _close(results[0], results[1]), f"a right and a wrong response score the same: {results[0]}"
+
+
+def _close(one: Score | Unscored, other: Score | Unscored) -> bool:
+    if isinstance(one, Unscored) or isinstance(other, Unscored):
+        return one == other
+    return abs(one.value - other.value) <= 1e-4
+
+
+_CHECKS: dict[str, Callable[[RewardModel], None]] = {
+    "one result for each candidate": _one_result_each,
+    "results in the order of the candidates": _order,
+    "the same score twice": _repeatable,
+    "an empty batch gives an empty list": _empty_batch,
+    "odd texts are scored or Unscored": _odd_texts,
+    "a right and a wrong response differ": _tells_apart,
+}
