@@ -8,7 +8,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,18 @@ from prm_eval.records import Field, read_rows
 from prm_eval.types import Candidate, Problem, Score, Step, Unscored
 
 log = logging.getLogger("prm_eval")
-_NAMED = {"problem_id", "problem", "answer", "index", "response", "prediction", "correct", "subset", "steps", "meta"}
+_NAMED = {
+    "problem_id",
+    "problem",
+    "answer",
+    "index",
+    "response",
+    "prediction",
+    "correct",
+    "subset",
+    "steps",
+    "meta",
+}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -216,19 +227,12 @@ def _step_row(step: Step) -> str | dict[str, str]:
 
 
 def _mend(candidate: Candidate) -> Candidate:
-    texts = [candidate.text, *(step.text for step in candidate.steps or ())]
+    texts = [candidate.problem.prompt, candidate.text, *(step.text for step in candidate.steps or ())]
     if not any(_SURROGATE.search(text) for text in texts):
         return candidate
     steps = None if candidate.steps is None else tuple(Step(_clean(s.text), s.part) for s in candidate.steps)
-    return Candidate(
-        candidate.problem,
-        candidate.index,
-        _clean(candidate.text),
-        steps,
-        candidate.prediction,
-        candidate.correct,
-        candidate.meta,
-    )
+    problem = replace(candidate.problem, prompt=_clean(candidate.problem.prompt))
+    return replace(candidate, problem=problem, text=_clean(candidate.text), steps=steps)
 
 
 def _clean(text: str) -> str:

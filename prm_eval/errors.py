@@ -30,10 +30,7 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        if near:
-            advice = f"did you mean {' or '.join(near)}?"
-        else:
-            advice = f"known: {', '.join(names) or 'none'}"
+        advice = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
         super().__init__(f"unknown {kind} '{name}': {advice}{' ' + hint if hint else ''}")
 
 

@@ -33,13 +33,19 @@ def join_scores(
         rows = read_scores(path)
         foreign = sum((row.problem_id, row.index) not in keys for row in rows)
         if foreign == len(rows):
-            raise DataError(path, f"none of its {len(rows)} lines scores one of these candidates: another data set?")
+            raise DataError(
+                path, f"none of its {len(rows)} lines scores one of these candidates: another data set?"
+            )
         if foreign:
-            log.warning("%s: %d of %d lines score candidates that are not in use here", path, foreign, len(rows))
+            log.warning(
+                "%s: %d of %d lines score candidates that are not in use here", path, foreign, len(rows)
+            )
         for row in rows:
             pool = models.setdefault(row.model, {})
             if (row.problem_id, row.index) in pool:
-                raise DataError(path, f"'{row.model}' scores '{row.problem_id}' index {row.index} in two files")
+                raise DataError(
+                    path, f"'{row.model}' scores '{row.problem_id}' index {row.index} in two files"
+                )
             pool[row.problem_id, row.index] = row
     return [_score_set(model, rows, candidates, known) for model, rows in models.items()]
 
@@ -63,6 +69,6 @@ def _result(row: ScoreRow | None, known: Mapping[str, Aggregation | None]) -> Sc
     if how is None or not row.steps:
         raise DataError(
             f"scores of '{row.model}'",
-            f"problem_id '{row.problem_id}' index {row.index} has a null score: name an --aggregation for its steps",
+            f"problem_id '{row.problem_id}' index {row.index} has a null score: name an --aggregation",
         )
     return Score(how(row.steps), row.steps)

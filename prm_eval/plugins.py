@@ -157,7 +157,11 @@ class Registry:
 
     def task_folders(self) -> list[Path]:
         """The folders of task YAML that plugins offer."""
-        return [Path(folder) for _, folder in self._call("prm_eval_tasks")]
+        return list(self.task_owners())
+
+    def task_owners(self) -> dict[Path, Owner]:
+        """The same folders, each with its owner."""
+        return {Path(folder): owner for owner, folder in self._call("prm_eval_tasks")}
 
     def _call(self, hook: str) -> Iterator[tuple[Owner, Any]]:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():

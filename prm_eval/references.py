@@ -5,6 +5,7 @@ clear line; nothing is guessed and nothing is evaluated.
 """
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -41,10 +42,25 @@ def canonical(name: str) -> str:
 def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The options that a factory takes, by name, in the order of its signature."""
     try:
-        parameters = inspect.signature(factory, eval_str=True).parameters.values()
+        parameters = inspect.signature(factory).parameters.values()
     except ValueError:  # built-in types have no signature, hence no options
         return {}
-    return {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return {p.name: p.replace(annotation=_resolved(p.annotation, factory)) for p in named}
+
+
+def _resolved(annotation: Any, factory: Callable[..., Any]) -> Any:
+    """An annotation written as text (or postponed) as the type that it names, where it can be found."""
+    if not isinstance(annotation, str):
+        return annotation
+
+    def probe() -> None: ...
+
+    probe.__annotations__ = {"option": annotation}
+    try:
+        return typing.get_type_hints(probe, vars(sys.modules[factory.__module__]))["option"]
+    except (NameError, KeyError):
+        return str
 
 
 def convert_options(owner: str, factory: Callable[..., Any], given: dict[str, str]) -> dict[str, Any]:
@@ -110,4 +126,6 @@ def _describe(kind: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(kind)))
     names = {int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
-    return " or ".join(str(names.get(member, getattr(member, "__name__", member))) for member in _members(kind))
+    return " or ".join(
+        str(names.get(member, getattr(member, "__name__", member))) for member in _members(kind)
+    )

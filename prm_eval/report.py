@@ -34,9 +34,18 @@ def curve_table(rows: Sequence[Row], task: str | None) -> Table:
     """One line per selector, one column per k, the interval at the largest k."""
     selectors = curves(rows)
     ks = sorted({k for points in selectors.values() for k in points})
-    shown = ks if len(ks) <= _MOST_K else sorted({ks[round(i * (len(ks) - 1) / (_MOST_K - 1))] for i in range(_MOST_K)})
+    shown = (
+        ks
+        if len(ks) <= _MOST_K
+        else sorted({ks[round(i * (len(ks) - 1) / (_MOST_K - 1))] for i in range(_MOST_K)})
+    )
     problems = max(row["n_problems"] for row in rows)
-    table = Table(title=f"{task or 'best of N'}: {problems:,} problems", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=Text(f"{task or 'best of N'}: {problems:,} problems"),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
     table.add_column("selector", overflow="fold", min_width=14)
     for k in shown:
         table.add_column(f"k={k}", justify="right", no_wrap=True)
@@ -65,7 +74,7 @@ def curves(rows: Sequence[Row]) -> dict[str, dict[int, Row]]:
         else:
             flat[label(row)] = row
     ks = sorted({k for points in found.values() for k in points}) or [1]
-    found.update({name: {k: row for k in ks} for name, row in flat.items()})
+    found.update({name: dict.fromkeys(ks, row) for name, row in flat.items()})
     return dict(sorted(found.items(), key=lambda item: item[1][max(item[1])]["value"]))
 
 
@@ -108,7 +117,9 @@ def _print_comparisons(console: Console, comparisons: Sequence[Row]) -> None:
     if not kept:
         return
     best = _best(kept)
-    table = Table(title=f"{best} minus, at k={kept[0]['k']}", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=Text(f"{best} minus, at k={kept[0]['k']}"), title_justify="left", box=None, pad_edge=False
+    )
     for column in ("selector", "difference", "95% interval", "p"):
         table.add_column(column, justify="left" if column == "selector" else "right", overflow="fold")
     for other, difference, low, high, p in _against(best, kept):
@@ -142,12 +153,13 @@ def _print_notes(console: Console, results: Mapping[str, Any]) -> None:
     for entry in results["unscored"]:
         if entry["unscored"]:
             reasons = "; ".join(f"{count:,} {reason}" for reason, count in entry["reasons"].items())
-            console.print(
-                Text(f"{entry['reward_model']}: {entry['unscored']:,} of {entry['candidates']:,} unscored: {reasons}")
-            )
+            counts = f"{entry['unscored']:,} of {entry['candidates']:,} unscored"
+            console.print(Text(f"{entry['reward_model']}: {counts}: {reasons}"))
     graded = results["grading"]
     if graded["no_answer"]:
-        console.print(Text(f"no answer found in {graded['no_answer']:,} of {graded['candidates']:,} responses"))
+        console.print(
+            Text(f"no answer found in {graded['no_answer']:,} of {graded['candidates']:,} responses")
+        )
     if graded["disagreements"]:
         _print_disagreements(console, graded["disagreements"])
 
@@ -157,10 +169,10 @@ def _print_disagreements(console: Console, found: Sequence[Row]) -> None:
     for item in found[:_DISAGREEMENTS_SHOWN]:
         verdict = "right" if item["ours"] else "wrong"
         answer = " ".join(str(item["answer"]).split())
-        console.print(
-            Text(f"  {item['problem_id']} #{item['index']}: gold {item['gold']}, answer {answer}: {verdict} to us"),
-            no_wrap=True, overflow="ellipsis",
-        )  # fmt: skip
+        line = (
+            f"  {item['problem_id']} #{item['index']}: gold {item['gold']}, answer {answer}: {verdict} to us"
+        )
+        console.print(Text(line), no_wrap=True, overflow="ellipsis")
     if len(found) > _DISAGREEMENTS_SHOWN:
         console.print(Text(f"  and {len(found) - _DISAGREEMENTS_SHOWN} more (results.json lists all)"))
 

@@ -69,7 +69,9 @@ def score_candidates(
     results = [work if isinstance(work, Unscored) else _stored(store, work.key) for work in works]
     cost = store.cost(unique) | {"candidates": len(candidates), "unique": len(unique)}
     default = getattr(model, "default_aggregation", None)
-    provenance = dict(model.provenance()) if isinstance(model, PreparedRewardModel) else {"identity": identity}
+    provenance = (
+        dict(model.provenance()) if isinstance(model, PreparedRewardModel) else {"identity": identity}
+    )
     return Scoring(name, results, keys, default, cost, provenance)
 
 
@@ -88,7 +90,11 @@ def plan(works: Sequence[Work]) -> Iterator[list[Work]]:
 
 
 def _score_missing(
-    model: PreparedRewardModel, name: str, unique: Mapping[str, Work], store: ScoreStore, progress: Progress | None
+    model: PreparedRewardModel,
+    name: str,
+    unique: Mapping[str, Work],
+    store: ScoreStore,
+    progress: Progress | None,
 ) -> None:
     missing = [work for key, work in unique.items() if store.get(key) is None]
     total = sum(work.size for work in missing)
@@ -106,7 +112,9 @@ def _score_missing(
             progress(done, total)
 
 
-def _resilient(call: Callable[[Any], Any], items: Sequence[Any], name: str, kinds: tuple[type, ...]) -> list[Any]:
+def _resilient(
+    call: Callable[[Any], Any], items: Sequence[Any], name: str, kinds: tuple[type, ...]
+) -> list[Any]:
     """Call a model with a batch; when it raises, item by item, so that only the guilty are lost."""
     try:
         results = call(items)
@@ -128,7 +136,7 @@ def _checked(results: Any, count: int, name: str, kinds: tuple[type, ...]) -> li
         raise PluginError(f"{name} returned {type(results).__name__}, not a list of results") from None
     if len(found) != count:
         raise PluginError(
-            f"{name} returned {len(found)} results for {count} candidates: a reward model must return one each"
+            f"{name} returned {len(found)} results for {count} candidates: a reward model returns one each"
         )
     for result in found:
         if not isinstance(result, kinds):

@@ -9,7 +9,6 @@ import importlib
 import logging
 import os
 import sys
-from pathlib import Path
 
 import click
 
@@ -46,7 +45,9 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="prm-eval")
 @click.option("--verbose", is_flag=True, help="Show what the harness and the libraries log as well.")
 def group(verbose: bool) -> None:
@@ -90,11 +91,3 @@ def _log_to_stderr(verbose: bool) -> None:
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
     logger.propagate = False
     os.environ.setdefault("LMEVAL_LOG_LEVEL", "INFO" if verbose else "ERROR")
-
-
-def existing(path: str) -> Path:
-    """A path that must be there, for callers outside click's own type."""
-    found = Path(path)
-    if not found.exists():
-        raise click.UsageError(f"{path}: no such file or folder")
-    return found

@@ -51,12 +51,24 @@ def _refuse_contradictions(ctx: click.Context, given: Mapping[str, Any]) -> None
     if bool(given["task"]) == bool(given["candidates_path"]):
         raise click.UsageError("give either --task (generates) or --candidates FILE (stored responses)", ctx)
     if given["task"] and not given["model"]:
-        raise click.UsageError("--task generates, so it needs --model (hf, vllm, ...) and its --model-args", ctx)
+        raise click.UsageError(
+            "--task generates, so it needs --model (hf, vllm, ...) and its --model-args", ctx
+        )
     if given["candidates_path"]:
-        for name in ("model", "model_args", "data", "limit", "batch_size", "gen_kwargs", "apply_chat_template"):
+        for name in (
+            "model",
+            "model_args",
+            "data",
+            "limit",
+            "batch_size",
+            "gen_kwargs",
+            "apply_chat_template",
+        ):
             if given[name] not in (None, ""):
                 option = "--" + name.replace("_", "-")
-                raise click.UsageError(f"{option} is for generation: it says nothing beside --candidates", ctx)
+                raise click.UsageError(
+                    f"{option} is for generation: it says nothing beside --candidates", ctx
+                )
 
 
 def _default_name(given: Mapping[str, Any]) -> str:

@@ -13,22 +13,32 @@ from prm_eval.cli import options
 
 
 @click.command()
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("demo-run"), show_default=True,
-              help="The run folder.")
-@click.option("--problems", type=click.IntRange(2, 1000), default=250, show_default=True, help="Held-out problems.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo-run"),
+    show_default=True,
+    help="The run folder.",
+)
+@click.option(
+    "--problems", type=click.IntRange(2, 1000), default=250, show_default=True, help="Held-out problems."
+)
 @click.option("--n", type=click.IntRange(1, 64), default=16, show_default=True, help="Responses per problem.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling and the intervals.")
 @options.as_json
 @click.pass_context
 def demo(ctx: click.Context, out: Path, problems: int, n: int, seed: int, as_json: bool) -> int:
-    """Generate, score, select and measure offline, on the tiny models that ship with prm-eval.
+    """Run the whole job offline, on tiny models.
+
+    Generates, scores, selects and measures.
 
     A small trained policy answers arithmetic problems that it never saw, sixteen times each; a small
     trained process reward model scores every step; strategies select; the picks are graded.
     """
+    from prm_eval_demo import POLICY
+
     from prm_eval.cli.best_of_n import best_of_n
     from prm_eval.figures import save_curves
-    from prm_eval_demo import POLICY
 
     arguments = [
         "--task", "demo", "--model", "hf", "--model-args", f"pretrained={POLICY},dtype=float32",

@@ -11,7 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class Ks(click.ParamType):
+class Ks(click.ParamType[Any]):
     """`--k 1,2,4` or `--k all`: a tuple of whole numbers, "all", or None when not given."""
 
     name = "k"
@@ -30,7 +30,7 @@ class Ks(click.ParamType):
         return numbers
 
 
-class Share(click.ParamType):
+class Share(click.ParamType[Any]):
     """A share (0 to 1, or a percentage), or a count from 1 on."""
 
     name = "share|count"
@@ -84,8 +84,12 @@ retry_unscored = click.option(
     "--retry-unscored", is_flag=True, help="Try again what an earlier run stored as unscored."
 )
 candidate_fields = [
-    click.option("--problem-field", default="problem", show_default=True, help="In samples of lm-eval: the question."),
-    click.option("--answer-field", default="answer", show_default=True, help="In samples of lm-eval: the gold answer."),
+    click.option(
+        "--problem-field", default="problem", show_default=True, help="In samples of lm-eval: the question."
+    ),
+    click.option(
+        "--answer-field", default="answer", show_default=True, help="In samples of lm-eval: the gold answer."
+    ),
 ]
 selection = [
     click.option("--strategy", "strategies", multiple=True, metavar="NAME",
@@ -99,7 +103,7 @@ selection = [
                  help="Resamples of the problems behind every interval."),
 ]  # fmt: skip
 grading = [
-    click.option("--regrade", is_flag=True, help="Grade anew; do not take the labels that come with the data."),
+    click.option("--regrade", is_flag=True, help="Grade anew; leave the labels of the data aside."),
     click.option("--answer-kind", type=click.Choice(["math", "choice"]),
                  help="What the answers are.  [default: as the data say, else math]"),
 ]  # fmt: skip

@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from prm_eval import __version__
 from prm_eval.cli import options
+
+if TYPE_CHECKING:
+    from prm_eval.plugins import Registry
 
 _PLURAL = {"strategy": "strategies"}
 
 
 @click.group()
 def plugins() -> None:
-    """See what is installed, and check that a plugin keeps its contract."""
+    """See and check what is installed."""
 
 
 @plugins.command("list")
@@ -32,8 +36,7 @@ def list_plugins(plugins: tuple[Path, ...], as_json: bool) -> None:
         for entry in registry.entries(kind)
     ]  # fmt: skip
     rows += [
-        {"kind": "task", "name": task.name, "package": task.package, "version": task.version, "help": task.help}
-        for task in list_tasks(registry.task_folders())
+        _task_row(task.name, task.path, task.help, registry) for task in list_tasks(registry.task_folders())
     ]
     broken = [{"plugin": str(b.owner), "error": b.error} for b in registry.broken]
     if as_json:
@@ -62,6 +65,12 @@ def check(reference: str, plugins: tuple[Path, ...]) -> int:
     return 2 if failures else 0
 
 
+def _task_row(name: str, path: Path, text: str, registry: "Registry") -> dict[str, Any]:
+    owned = ((o.package, o.version) for folder, o in registry.task_owners().items() if folder in path.parents)
+    package, version = next(owned, ("prm-eval", __version__))
+    return {"kind": "task", "name": name, "package": package, "version": version, "help": text}
+
+
 def _print(rows: Sequence[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -70,7 +79,9 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
     console = Console(width=None if Console().is_terminal else 100)
     for kind in dict.fromkeys(row["kind"] for row in rows):
         mine = [row for row in rows if row["kind"] == kind]
-        table = Table(title=_PLURAL.get(kind, f"{kind}s").capitalize(), title_justify="left", box=None, pad_edge=False)
+        table = Table(
+            title=_PLURAL.get(kind, f"{kind}s").capitalize(), title_justify="left", box=None, pad_edge=False
+        )
         for column in ("name", "package", "what it is"):
             table.add_column(column, overflow="fold")
         for row in mine:

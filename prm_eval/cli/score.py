@@ -9,11 +9,23 @@ from prm_eval.cli.console import progress
 
 
 @click.command()
-@click.option("--candidates", "candidates_path", type=options.FILE, required=True, help="candidates.jsonl or samples_*.jsonl.")
+@click.option(
+    "--candidates",
+    "candidates_path",
+    type=options.FILE,
+    required=True,
+    help="candidates.jsonl or samples_*.jsonl.",
+)
 @options.reward_models
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("scores.jsonl"), show_default=True)
-@click.option("--store", "store_path", type=click.Path(dir_okay=False, path_type=Path),
-              help="Where finished batches are kept.  [default: OUT with .store before its ending]")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("scores.jsonl"), show_default=True
+)
+@click.option(
+    "--store",
+    "store_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where finished batches are kept.  [default: OUT with .store before its ending]",
+)
 @options.retry_unscored
 @options.max_unscored
 @options.apply(options.candidate_fields)
@@ -49,7 +61,9 @@ def score(
     for reference in reward_models:
         registry.check("reward model", reference)
     candidates = read_any([candidates_path], problem_field, answer_field)
-    store = ScoreStore(store_path or out.with_name(f"{out.stem}.store{out.suffix}"), retry_unscored=retry_unscored)
+    store = ScoreStore(
+        store_path or out.with_name(f"{out.stem}.store{out.suffix}"), retry_unscored=retry_unscored
+    )
     scorings = []
     for reference in reward_models:
         scorings.append(best_of_n.score(registry, reference, candidates, store, progress))

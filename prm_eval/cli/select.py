@@ -10,33 +10,53 @@ from prm_eval.cli.console import print_results, progress
 
 
 @click.command()
-@click.argument("run_folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[RUN]")
-@click.option("--candidates", "candidates_path", type=options.FILE, help="candidates.jsonl or samples_*.jsonl.  [default: RUN's]")
-@click.option("--scores", "score_paths", type=options.FILE, multiple=True,
-              help="scores.jsonl; repeatable, several models may share one.  [default: RUN's]")
+@click.argument(
+    "run_folder",
+    required=False,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="[RUN]",
+)
+@click.option(
+    "--candidates",
+    "candidates_path",
+    type=options.FILE,
+    help="candidates.jsonl or samples_*.jsonl.  [default: RUN's]",
+)
+@click.option(
+    "--scores",
+    "score_paths",
+    type=options.FILE,
+    multiple=True,
+    help="scores.jsonl; repeatable, several models may share one.  [default: RUN's]",
+)
 @click.option("--n", type=click.IntRange(1), help="Only the first n candidates of every problem.")
 @options.apply(options.selection)
 @options.apply(options.grading)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the results object to this file too.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the results object to this file too.",
+)
 @options.apply(options.candidate_fields)
 @options.plugin_files
 @options.as_json
 @click.pass_context
 def select(ctx: click.Context, /, **given: Any) -> None:
-    """Select and measure from stored scores: a new strategy or aggregation costs no model call.
+    """Select and measure from stored scores.
 
+    A new strategy or aggregation costs no model call.
     RUN is the folder of an earlier best-of-n run; --candidates and --scores name single files.
     """
     # click hands over some fifteen options; they are named once, in the decorators above
     from prm_eval import best_of_n as job
-    from prm_eval.joining import join_scores
     from prm_eval.harness.samples import read_any
+    from prm_eval.joining import join_scores
     from prm_eval.plugins import load_registry
     from prm_eval.records import write_json
     from prm_eval.runs import RunFolder
 
     folder = RunFolder(given["run_folder"]) if given["run_folder"] else None
-    path = given["candidates_path"] or (folder and folder.candidates)
+    path: Path | None = given["candidates_path"] or (folder.candidates if folder else None)
     if path is None:
         raise click.UsageError("give a RUN folder, or --candidates FILE with --scores FILE", ctx)
     scores = given["score_paths"] or ([folder.scores] if folder and folder.scores.exists() else [])

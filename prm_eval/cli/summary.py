@@ -23,7 +23,9 @@ def tell_scored(scorings: Sequence[Scoring], out: Path) -> None:
             click.echo(f"  {number:,} unscored: {reason}", err=True)
         if len(scoring.unscored) > _REASONS_SHOWN:
             rest = sum(number for _, number in scoring.unscored.most_common()[_REASONS_SHOWN:])
-            click.echo(f"  {rest:,} unscored for {len(scoring.unscored) - _REASONS_SHOWN} other reasons", err=True)
+            click.echo(
+                f"  {rest:,} unscored for {len(scoring.unscored) - _REASONS_SHOWN} other reasons", err=True
+            )
     click.echo(f"written: {out}", err=True)
 
 

@@ -9,7 +9,10 @@ from prm_eval.cli import options
 
 @click.group()
 def tasks() -> None:
-    """The lm-eval tasks that ship here, for `lm_eval --include_path "$(prm-eval tasks path)"`."""
+    """List the lm-eval tasks, or make your own.
+
+    For plain lm_eval: `lm_eval run --include_path "$(prm-eval tasks path)" --tasks math500_bon`.
+    """
 
 
 @tasks.command("list")
@@ -37,9 +40,13 @@ def path(name: str | None) -> None:
 @click.option("--n", type=click.IntRange(1), help="Responses per problem.  [default: the task's own]")
 @options.reward_models
 @click.option("--strategy", "strategies", multiple=True, help="A selection strategy; repeatable.")
-@click.option("--aggregation", "aggregations", multiple=True, help="An aggregation of step scores; repeatable.")
+@click.option(
+    "--aggregation", "aggregations", multiple=True, help="An aggregation of step scores; repeatable."
+)
 @click.option("--data", metavar="FILE", help="The problems from a local file.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write here.  [default: standard output]")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write here.  [default: standard output]"
+)
 @options.plugin_files
 def make(
     name: str,

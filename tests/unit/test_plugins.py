@@ -22,7 +22,9 @@ def plugin(**models: Callable[..., Any]) -> object:
     return SimpleNamespace(prm_eval_reward_models=prm_eval_reward_models)
 
 
-def factory(path: Path, n: int = 3, mode: Literal["a", "b"] = "a", fast: bool = False, top: int | None = None) -> Any:
+def factory(
+    path: Path, n: int = 3, mode: Literal["a", "b"] = "a", fast: bool = False, top: int | None = None
+) -> Any:
     """A model for tests.
 
     More about it.
@@ -39,7 +41,9 @@ def registry(*plugins: tuple[str, object]) -> Registry:
 
 def test_reference_options_are_typed() -> None:
     """Options take the types of the factory's signature, commas can be escaped."""
-    loaded = registry(("one", plugin(toy=factory))).reward_model("toy:path=a\\,b,n=5,mode=b,fast=yes,top=none")
+    loaded = registry(("one", plugin(toy=factory))).reward_model(
+        "toy:path=a\\,b,n=5,mode=b,fast=yes,top=none"
+    )
     assert loaded.obj.given == (Path("a,b"), 5, "b", True, None)
     assert loaded.entry.help == "A model for tests."
 
@@ -98,7 +102,7 @@ def test_broken_plugins_leave_the_others() -> None:
     errors = {broken.owner.plugin: broken.error for broken in found.broken}
     assert "RuntimeError: no such thing" in errors["bad"]
     assert "unknown hook 'prm_eval_reward_model'" in errors["typo"]
-    with pytest.raises(UnknownName, match="plugins that failed to load: .*bad"):
+    with pytest.raises(UnknownName, match=r"plugins that failed to load: .*bad"):
         found.reward_model("missing")
 
 

@@ -1,0 +1,105 @@
+"""The documentation is true: its commands run, its code blocks work, its generated pages are current.
+
+A block ```console runs each line that starts with `$ `; ```python and others with `file=NAME` are
+written to that file first. The comment `<!-- not run: reason -->` above a block excuses it.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"(?P<excuse><!-- not run: .+? -->\n)?^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S
+)
+KNOWN = {"console", "python", "json", "jsonl", "toml", "text", "yaml", ""}
+
+
+class Block(NamedTuple):
+    """One fenced block of a page."""
+
+    kind: str
+    file: str | None
+    body: str
+    excused: bool
+
+
+def blocks(page: Path) -> list[Block]:
+    found = []
+    for match in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        kind, _, rest = match["info"].partition(" ")
+        file = rest.removeprefix("file=") if rest.startswith("file=") else None
+        found.append(Block(kind, file, match["body"], bool(match["excuse"])))
+    return found
+
+
+def commands(body: str) -> list[str]:
+    return [line[2:] for line in body.replace("\\\n", " ").splitlines() if line.startswith("$ ")]
+
+
+def environment() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": "."}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_runs(page: Path, tmp_path: Path) -> None:
+    """Every command and file of the page, in its order, in an empty folder, as a reader would."""
+    for block in blocks(page):
+        assert block.kind in KNOWN, f"{page.name}: ```{block.kind} is no kind of block that the tests know"
+        if block.excused:
+            continue
+        if block.file:
+            (tmp_path / block.file).write_text(block.body, encoding="utf-8")
+        elif block.kind == "console":
+            assert commands(block.body), f"{page.name}: a console block without a command"
+            for command in commands(block.body):
+                done = subprocess.run(
+                    ["bash", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, text=True
+                )
+                assert done.returncode == 0, (
+                    f"{page.name}: $ {command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+                )
+        elif block.kind == "python":
+            done = subprocess.run([sys.executable, "-c", block.body], cwd=tmp_path, env=environment(),
+                                  capture_output=True, text=True)  # fmt: skip
+            assert done.returncode == 0, f"{page.name}:\n{block.body}\n{done.stderr[-3000:]}"
+
+
+def test_generated_pages_are_current() -> None:
+    """docs/cli.md and docs/hooks.md are what the code says now."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *sorted((ROOT / "docs" / "decisions").glob("*.md"))], ids=lambda page: page.name
+)
+def test_links(page: Path) -> None:
+    """Every relative link leads to a file."""
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+
+
+def test_json_examples_parse() -> None:
+    """The JSON examples of the formats page are JSON, and follow the schemas that ship."""
+    import json
+
+    import jsonschema
+
+    page = [block for block in blocks(ROOT / "docs" / "formats.md") if block.kind == "json"]
+    for block, name in zip(page, ("candidates", "scores", "results"), strict=True):
+        schema = json.loads(
+            (ROOT / "prm_eval" / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8")
+        )
+        jsonschema.validate(json.loads(block.body), schema)
