@@ -8,7 +8,6 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,15 +19,8 @@ CALLS = 200
 """At most this many calls per problem and k: a standard error of at most 0.036 on one problem."""
 
 
-@runtime_checkable
-class ExactStrategy(Strategy, Protocol):
-    """A strategy that knows its expectation, and whether it looks at scores at all."""
-
-    uses_scores: bool
-
-    def expectation(self, pool: Pool, ks: Sequence[int], seed: int) -> Expectation:
-        """The expected label over all k-subsets of the pool, for each k."""
-        ...
+OwnExpectation = Callable[[Pool, Sequence[int], int], Expectation]
+"""(pool, ks, seed) to the expected label over all k-subsets: a strategy's optional `expectation`."""
 
 
 def uses_scores(strategy: Strategy) -> bool:
@@ -47,10 +39,17 @@ def expectation(
     """Expected label of what `strategy` chooses from a random k-subset, for each k.
 
     `members` gives the candidates of the pool, in its order, when the strategy has to be called;
-    equal bests share the credit evenly. Raises PluginError when it chooses nothing or a stranger.
+    equal bests share the credit evenly. Raises PluginError when it chooses nothing or a stranger,
+    or its own `expectation` does not give one value per k.
     """
-    if isinstance(strategy, ExactStrategy):
-        return strategy.expectation(pool, ks, seed)
+    own: OwnExpectation | None = getattr(strategy, "expectation", None)
+    if own is not None:
+        result = own(pool, ks, seed)
+        if len(result.values) != len(ks):
+            raise PluginError(
+                f"strategy '{name}' gave {len(result.values)} expectations for {len(ks)} k: give one for each"
+            )
+        return result
     found = [_called(name, strategy, pool, members(), k, seed) for k in ks]
     values, errors = (np.array([pair[side] for pair in found]) for side in (0, 1))
     return Expectation(values, errors, np.array([math.comb(len(pool.labels), k) <= CALLS for k in ks]))

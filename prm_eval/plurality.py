@@ -48,6 +48,17 @@ def work(ballots: tuple[Ballot, ...], top: int) -> float:
     return total
 
 
+def chosen_label(ballots: tuple[Ballot, ...], abstain_label: float) -> float:
+    """Label of the plurality class of the whole pool; equals share the credit evenly."""
+    if not ballots:
+        return abstain_label
+    most = max(counts[-1] for _, counts in ballots)
+    # The sooner a class's count is complete, the lower its best rank.
+    ends = [(counts.index(most), label) for label, counts in ballots if counts[-1] == most]
+    best = [label for end, label in ends if end == max(ends)[0]]
+    return sum(best) / len(best)
+
+
 @lru_cache(maxsize=8192)
 def expected_label(ballots: tuple[Ballot, ...], abstain: int, abstain_label: float, top: int) -> Floats:
     """float[top]: expected label of the plurality class of a random k-subset, k = 1..top.

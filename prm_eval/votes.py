@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from prm_eval import plurality
-from prm_eval.metrics import Expectation, Floats, Ints, Pool
+from prm_eval.metrics import Bools, Expectation, Floats, Ints, Pool
 from prm_eval.subsets import over_subsets
 
 WORK_LIMIT = 2e8
@@ -107,9 +107,11 @@ def _exact(pool: Pool, ballots: tuple[plurality.Ballot, ...], ks: Sequence[int])
     silent = pool.classes < 0
     abstain = int(silent.sum())
     mean = float(pool.labels[silent].mean()) if abstain else 0.0
-    values = plurality.expected_label(ballots, abstain, mean, max(ks))
-    wanted: Floats = np.clip(values[np.asarray(ks) - 1], 0.0, 1.0)
-    return wanted
+    part = [k for k in ks if k < len(pool.labels)]
+    curve = plurality.expected_label(ballots, abstain, mean, max(part, default=0))
+    whole = plurality.chosen_label(ballots, mean)
+    values = [curve[k - 1] if k < len(pool.labels) else whole for k in ks]
+    return np.clip(values, 0.0, 1.0)
 
 
 def _tally(pool: Pool) -> tuple[Floats, Floats]:
@@ -160,8 +162,16 @@ def _earn_weighted(pool: Pool, members: Floats) -> Floats:
     # Where every weight is positive, only an absent class has the sum 0: one product less.
     present = sums if (weights[pool.scored] > 0).all() else known @ members
     standing = np.where(present > 0, sums, -np.inf)
-    blank = mean = _mean_label(pool, members)
-    if not pool.scored.all():
-        blank = _shared(np.where(voting @ members > 0, 0.0, -np.inf), labels, mean)
-    earned = _shared(standing, labels, blank, _TIE * (np.abs(weights) @ members))
-    return np.where(pool.scored @ members > 0, earned, mean)
+    seen: Bools = np.any(present > 0, axis=0)
+    earned = _shared(standing, labels, np.zeros(members.shape[1]), _TIE * (np.abs(weights) @ members))
+    if not seen.all():
+        earned[~seen] = _earn_unweighted(pool, members[:, ~seen])
+    return earned
+
+
+def _earn_unweighted(pool: Pool, members: Floats) -> Floats:
+    """What subsets without a scored voter earn: all classes tie where somebody else is scored."""
+    voting, labels = _tally(pool)
+    mean = _mean_label(pool, members)
+    tied = _shared(np.where(voting @ members > 0, 0.0, -np.inf), labels, mean)
+    return np.where(pool.scored @ members > 0, tied, mean)
