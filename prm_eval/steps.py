@@ -23,9 +23,7 @@ def candidate_steps(candidate: Candidate, separator: str = "\n\n") -> tuple[Step
     if candidate.steps is not None:
         return candidate.steps
     return tuple(
-        Step(piece, part)
-        for part, text in divide(candidate.text)
-        for piece in split_text(text, separator)
+        Step(piece, part) for part, text in divide(candidate.text) for piece in split_text(text, separator)
     )
 
 

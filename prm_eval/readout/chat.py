@@ -4,6 +4,7 @@ Invariant: for text without special tokens the ids equal those of the checkpoint
 template and tokenizer; text between two structural tokens is always encoded in one piece.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -13,6 +14,8 @@ from prm_eval.readout.tokens import Tokens
 
 START, END = "<|im_start|>", "<|im_end|>"
 Message = dict[str, str]
+PLAIN: tuple[Message, ...] = ({"role": "user", "content": "U"}, {"role": "assistant", "content": "A"})
+log = logging.getLogger("prm_eval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,18 @@ class ChatML:
         """`system` None takes the one that the checkpoint's template inserts by itself, if any.
 
         Raises CheckpointError when the turn marks are not single tokens, or when the template
-        is needed and there is none.
+        is needed and there is none. A template that writes something else is a warning.
         """
         if system is None:
             system = template_system(tokens)
-        return cls(tokens, system, tokens.marker(START), tokens.marker(END))
+        chat = cls(tokens, system, tokens.marker(START), tokens.marker(END))
+        if (theirs := chat.template_instead()) is not None:
+            log.warning("%s: its chat template writes %r, this family does not", tokens.folder, theirs)
+        return chat
 
-    def write(self, problem: str, pieces: Sequence[str], separator: int | None) -> tuple[list[int], list[int]]:
+    def write(
+        self, problem: str, pieces: Sequence[str], separator: int | None
+    ) -> tuple[list[int], list[int]]:
         """Ids of the whole conversation, and where the separators stand.
 
         The assistant turn is the pieces, each followed by `separator` when there is one.
@@ -55,16 +63,19 @@ class ChatML:
         ids += [self.end, *self.tokens.encode("\n")]
         return ids, marks
 
-    def differs_from_template(self) -> str | None:
+    def template_instead(self) -> str | None:
         """What the checkpoint's own template writes, when it is not what `write` writes."""
         template = self.tokens.chat_template()
         if template is None:
             return None
-        messages = [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}]
+        messages = list(PLAIN)
         if self.system is not None:
             messages.insert(0, {"role": "system", "content": self.system})
         ours = "".join(f"{START}{turn['role']}\n{turn['content']}{END}\n" for turn in messages)
-        theirs = render_template(template, messages)
+        try:
+            theirs = render_template(template, messages)
+        except CheckpointError as error:  # this family can do without the template
+            return str(error)
         return None if theirs == ours else theirs
 
 
@@ -76,7 +87,7 @@ def template_system(tokens: Tokens) -> str | None:
             f"{tokens.folder} has no chat template, and this family takes its system message from there: "
             "copy tokenizer_config.json or chat_template.jinja of the original checkpoint into the folder"
         )
-    text = render_template(template, [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}])
+    text = render_template(template, PLAIN)
     before, found, rest = text.partition(f"{START}system\n")
     return rest.partition(END)[0] if found and not before else None
 

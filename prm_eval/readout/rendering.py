@@ -47,21 +47,28 @@ class Head:
 class Family(Protocol):
     """How one family of reward models writes its input and reads its output.
 
-    `identity` names the family, its version and every option that changes a score. `stepwise` is
-    true when there is one mark per step.
+    `identity` names every option that changes a score and does not show in the token ids.
     """
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """Name, version and options."""
+        ...
 
     @property
-    def head(self) -> Head: ...
+    def head(self) -> Head:
+        """The head that the checkpoint must have."""
+        ...
 
     @property
-    def default_aggregation(self) -> str: ...
+    def default_aggregation(self) -> str:
+        """How `Score.value` comes from `Score.steps`; "last" for a whole-response model."""
+        ...
 
     @property
-    def stepwise(self) -> bool: ...
+    def stepwise(self) -> bool:
+        """Whether there is one mark per step."""
+        ...
 
     def render(self, candidate: Candidate) -> Rendered | Unscored:
         """Token ids and marks, or why this candidate has none."""
@@ -73,22 +80,29 @@ class Family(Protocol):
 
 
 class Engine(Protocol):
-    """Whatever runs the backbone: one array [n_marks, outputs] per input, in order.
-
-    `identity` names the weights and the arithmetic; `max_tokens` is what the backbone was built for.
-    """
+    """Whatever runs the backbone: torch here, vLLM or a server elsewhere."""
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """Names the weights and the arithmetic."""
+        ...
 
     @property
-    def max_tokens(self) -> int: ...
+    def max_tokens(self) -> int:
+        """The longest input that the backbone was built for."""
+        ...
 
-    def rows(self, inputs: Sequence[Rendered]) -> Sequence[Rows]: ...
+    def rows(self, inputs: Sequence[Rendered]) -> Sequence[Rows]:
+        """One array [n_marks, outputs] per input, in order."""
+        ...
 
-    def provenance(self) -> dict[str, str]: ...
+    def provenance(self) -> dict[str, str]:
+        """What ran, for the results."""
+        ...
 
-    def cost(self) -> dict[str, float]: ...
+    def cost(self) -> dict[str, float]:
+        """Cumulative tokens, padded_tokens and seconds."""
+        ...
 
 
 def rendered(ids: Sequence[int], marks: Sequence[int]) -> Rendered:

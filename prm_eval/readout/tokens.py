@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer
-
 from prm_eval.errors import CheckpointError
 from prm_eval.types import Candidate, Step
 
@@ -27,11 +25,13 @@ class Tokens:
     """
 
     def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
         self.folder = folder
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise CheckpointError(
-                f"{folder} has no tokenizer.json: save it with tokenizer.save_pretrained(folder) of a fast tokenizer"
+                f"{folder} has no tokenizer.json: write it with save_pretrained of a fast tokenizer"
             )
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
@@ -59,6 +59,8 @@ class Tokens:
         Raises CheckpointError when it is not exactly one id.
         """
         if token in self._added:
+            from tokenizers import AddedToken
+
             # Some checkpoints add their separator as an ordinary token: it would be found in text.
             self._tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False)])
             return self._added[token]
@@ -82,7 +84,7 @@ class Tokens:
         found: Any = json.loads(config.read_text(encoding="utf-8")).get("chat_template")
         if isinstance(found, list):  # several named ones
             found = {entry["name"]: entry["template"] for entry in found}.get("default")
-        return found
+        return None if found is None else str(found)
 
 
 def repair(candidate: Candidate) -> Candidate:
@@ -105,4 +107,3 @@ def _clean(text: str) -> str:
 
 def _clean_steps(steps: Iterable[Step]) -> Iterable[Step]:
     return (replace(step, text=_clean(step.text)) for step in steps)
-

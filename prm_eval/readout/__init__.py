@@ -1,0 +1,65 @@
+"""The torch door: a causal backbone, marked positions, a small head.
+
+Invariant: importing this package imports no torch; `load` does, when it is called.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from prm_eval.errors import MissingExtra
+from prm_eval.readout.checkpoint import locate
+from prm_eval.readout.model import ReadoutModel
+from prm_eval.readout.rendering import Engine, Family, Head, Rendered, Rows, rendered, shortest
+from prm_eval.readout.selfcheck import check_model
+from prm_eval.readout.tokens import Tokens
+
+__all__ = [
+    "DType",
+    "Engine",
+    "Family",
+    "Head",
+    "ReadoutModel",
+    "Rendered",
+    "Rows",
+    "Tokens",
+    "load",
+    "rendered",
+    "shortest",
+]
+
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+BATCH_TOKENS = 16384
+
+
+def load(
+    make_family: Callable[[Tokens], Family],
+    path: str,
+    *,
+    revision: str | None = None,
+    dtype: DType = "auto",
+    device: str = "auto",
+    batch_tokens: int = BATCH_TOKENS,
+    max_tokens: int | None = None,
+    proven: str = "",
+) -> ReadoutModel:
+    """A reward model from a local folder or hub id, checked.
+
+    `make_family` gets the checkpoint's tokenizer. `dtype` auto is float32 on a CPU, else the
+    checkpoint's own. `batch_tokens` bounds rows x longest of one forward pass. `max_tokens`
+    replaces the length that the configuration names. `proven` says how the format is known.
+    Raises CheckpointError when the folder cannot give right scores, MissingExtra without torch.
+    """
+    try:
+        import safetensors  # noqa: F401
+        import tokenizers  # noqa: F401
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "torch", "hf") from error
+    from prm_eval.readout.forward import TorchEngine
+
+    checkpoint = locate(path, revision)
+    family = make_family(Tokens(checkpoint.folder))
+    engine = TorchEngine(checkpoint, family.head, dtype, device, batch_tokens)
+    check_model(path, family, engine, engine.vocabulary)
+    return ReadoutModel(family, engine, max_tokens, proven)

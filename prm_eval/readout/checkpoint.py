@@ -1,0 +1,128 @@
+"""A model folder in the Hugging Face layout: configuration, safetensors, and what identifies them.
+
+Invariant: nothing from the folder is executed. No remote code, no pickle; `auto_map` is ignored.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prm_eval.errors import CheckpointError
+
+WHOLE_FILE_LIMIT = 1 << 30
+SAMPLES, SAMPLE_BYTES = 256, 1 << 16
+WANTED = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A folder on this disk, and the name and revision that it was asked for by."""
+
+    folder: Path
+    name: str
+    revision: str | None
+
+    def config(self) -> dict[str, Any]:
+        """config.json. Raises CheckpointError when it is missing or the weights are quantized."""
+        path = self.folder / "config.json"
+        if not path.is_file():
+            raise CheckpointError(f"{self.folder} has no config.json: it is not a model folder")
+        config = read_json(path)
+        if config.get("quantization_config"):
+            raise CheckpointError(f"{self.folder} holds quantized weights: use the unquantized checkpoint")
+        return config
+
+    def shards(self) -> dict[str, Path]:
+        """Weight name to the file that holds it, for one safetensors file or several with an index."""
+        index = self.folder / "model.safetensors.index.json"
+        single = self.folder / "model.safetensors"
+        if index.is_file():
+            table = read_json(index).get("weight_map", {})
+            found = {key: self.folder / Path(name).name for key, name in table.items()}
+        elif single.is_file():
+            found = dict.fromkeys(header(single).keys() - {"__metadata__"}, single)
+        else:
+            raise CheckpointError(
+                f"{self.folder} has no model.safetensors: convert the weights, pickles are not read"
+            )
+        missing = sorted({path.name for path in found.values() if not path.is_file()})
+        if missing:
+            raise CheckpointError(f"{self.folder} lacks {', '.join(missing)}: download it again")
+        return found
+
+    def identity(self) -> str:
+        """sha256 over config.json and the weights: every byte of files up to 1 GiB in all.
+
+        Larger ones give name, size, header, 256 samples of 64 KiB spread over each file, and the
+        revision: enough to tell any two trained models apart without reading hundreds of GB.
+        """
+        digest = hashlib.sha256((self.folder / "config.json").read_bytes())
+        files = sorted(set(self.shards().values()))
+        whole = sum(path.stat().st_size for path in files) <= WHOLE_FILE_LIMIT
+        digest.update(b"" if whole else str(self.revision).encode())
+        for path in files:
+            digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+            for block in _blocks(path) if whole else _samples(path):
+                digest.update(block)
+        return digest.hexdigest()
+
+
+def locate(path: str, revision: str | None) -> Checkpoint:
+    """A local folder, or a hub repository brought to the local cache.
+
+    Raises CheckpointError when it is neither, or when the hub cannot be reached.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return Checkpoint(folder, path, revision)
+    from huggingface_hub import snapshot_download
+
+    try:
+        local = Path(snapshot_download(path, revision=revision, allow_patterns=WANTED))
+    except Exception as error:  # a network, a missing name, a refused licence: all end here
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise CheckpointError(
+            f"'{path}' is no folder here and the hub does not give it ({reason}): "
+            "download it where there is a network and pass path=FOLDER"
+        ) from error
+    return Checkpoint(local, path, local.name)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises CheckpointError when the file does not hold one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON ({error}): download it again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object: download it again")
+    return content
+
+
+def header(path: Path) -> Mapping[str, Any]:
+    """The table of a safetensors file: name to dtype, shape and place."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        try:
+            table: dict[str, Any] = json.loads(file.read(size if size < 100_000_000 else 0))
+        except ValueError as error:
+            raise CheckpointError(f"{path} is not a safetensors file: download it again") from error
+    return table
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            yield block
+
+
+def _samples(path: Path) -> Iterator[bytes]:
+    yield json.dumps(header(path), sort_keys=True).encode()
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for number in range(SAMPLES):
+            file.seek(size * number // SAMPLES)
+            yield file.read(SAMPLE_BYTES)

@@ -1,0 +1,129 @@
+"""The torch engine: backbone forward, hidden states at the marks, head in float32.
+
+Invariant: a row does not depend on what else is in its batch. The backbone is causal and padding
+stands on the right, so real positions never see it and no attention mask is needed.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prm_eval.errors import BadOption, CheckpointError
+from prm_eval.readout.batches import plan
+from prm_eval.readout.checkpoint import Checkpoint
+from prm_eval.readout.rendering import Head, Rendered, Rows
+from prm_eval.readout.weights import load_backbone, load_head
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TorchEngine:
+    """Runs one checkpoint on one device. Not thread-safe: it counts what it does."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, head: Head, dtype: str, device: str, batch_tokens: int
+    ) -> None:
+        if batch_tokens < 1:
+            raise BadOption(f"batch_tokens={batch_tokens}: give at least 1")
+        self._device = choose_device(device)
+        self._dtype = choose_dtype(dtype, self._device, checkpoint)
+        self._checkpoint, self._budget = checkpoint, batch_tokens
+        self._backbone = load_backbone(checkpoint, head, DTYPES[self._dtype], self._device)
+        config: Any = self._backbone.config
+        self.max_tokens = int(config.max_position_embeddings)
+        self.vocabulary = int(config.vocab_size)
+        self._head = load_head(checkpoint, head, int(config.hidden_size), self._device)
+        self._tokens = self._padded = 0
+        self._seconds = 0.0
+        self.identity = f"{checkpoint.identity()} {self._dtype} {head}"
+        check_rotary(checkpoint.name, self._backbone)
+
+    def rows(self, inputs: Sequence[Rendered]) -> list[Rows]:
+        """One float32 array [n_marks, outputs] per input, in order."""
+        found: list[Rows] = [np.empty((0, 0), np.float32)] * len(inputs)
+        for batch in plan([len(item) for item in inputs], self._budget):
+            for position, rows in zip(batch, self._forward([inputs[p] for p in batch]), strict=True):
+                found[position] = rows
+        return found
+
+    def provenance(self) -> dict[str, str]:
+        """What ran: path or hub id, revision, dtype, device, library versions."""
+        import transformers
+
+        return {
+            "path": self._checkpoint.name,
+            "revision": self._checkpoint.revision or "",
+            "dtype": self._dtype,
+            "device": self._device,
+            "torch": str(torch.__version__),
+            "transformers": transformers.__version__,
+        }
+
+    def cost(self) -> dict[str, float]:
+        """So far: tokens read, tokens computed (padding included), seconds in the forward pass."""
+        return {"tokens": self._tokens, "padded_tokens": self._padded, "seconds": self._seconds}
+
+    @torch.inference_mode()
+    def _forward(self, batch: Sequence[Rendered]) -> list[Rows]:
+        started = time.perf_counter()
+        longest = max(len(item) for item in batch)
+        ids = torch.zeros((len(batch), longest), dtype=torch.long)
+        for row, item in enumerate(batch):
+            ids[row, : len(item)] = torch.from_numpy(item.ids)
+        hidden: Tensor = self._backbone(input_ids=ids.to(self._device), use_cache=False).last_hidden_state
+        counts = [len(item.marks) for item in batch]
+        row_index = torch.repeat_interleave(torch.arange(len(batch)), torch.tensor(counts))
+        marks = torch.from_numpy(np.concatenate([item.marks for item in batch])).long()
+        marked = hidden[row_index.to(self._device), marks.to(self._device)].float()
+        read = self._apply_head(marked).cpu().numpy()
+        self._tokens += sum(len(item) for item in batch)
+        self._padded += ids.numel()
+        self._seconds += time.perf_counter() - started
+        return np.split(read, np.cumsum(counts)[:-1])
+
+    def _apply_head(self, hidden: Tensor) -> Tensor:
+        for number, (weight, bias) in enumerate(self._head):
+            hidden = functional.linear(torch.relu(hidden) if number else hidden, weight, bias)
+        return hidden
+
+
+def choose_device(device: str) -> str:
+    """`auto` is cuda where there is one, else cpu."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch built without it, or no such number
+        reason = str(error).strip().partition("\n")[0]
+        raise BadOption(f"device={device} cannot be used ({reason}): give auto, cpu or cuda") from error
+    return device
+
+
+def choose_dtype(dtype: str, device: str, checkpoint: Checkpoint) -> str:
+    """`auto` is float32 on a CPU, and elsewhere the checkpoint's own dtype."""
+    if dtype == "auto":
+        config = checkpoint.config()
+        own = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+        dtype = "float32" if device == "cpu" else own
+    if dtype not in DTYPES:
+        raise BadOption(f"dtype={dtype} is not read: give one of auto, {', '.join(DTYPES)}")
+    return dtype
+
+
+def check_rotary(name: str, backbone: nn.Module) -> None:
+    """Raises CheckpointError for rotary frequencies that are not positive finite numbers.
+
+    Models built by other code under transformers 5 have them zero or uninitialised, and score
+    every step the same.
+    """
+    for key, buffer in backbone.named_buffers():
+        if key.endswith("inv_freq") and not bool((torch.isfinite(buffer) & (buffer > 0)).all()):
+            raise CheckpointError(
+                f"{name}: {key} holds zeros or no numbers, so positions are lost: check rope_theta in "
+                "config.json, or install another transformers"
+            )

@@ -1,0 +1,148 @@
+"""Native backbone and head from a checkpoint's safetensors.
+
+Invariant: every weight that the model needs is in the checkpoint and every weight of the
+checkpoint is used, or named in `Head.stray`. The dtype is given at load: buffers stay float32.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from prm_eval.errors import CheckpointError
+from prm_eval.readout.checkpoint import Checkpoint
+from prm_eval.readout.rendering import Head
+
+# Causal decoders whose native class reads the same keys as the released checkpoints.
+BACKBONES = ("qwen2", "qwen3", "llama", "mistral")
+PREFIX = "model."
+EMBEDDING = "model.embed_tokens.weight"
+DERIVED = re.compile(r"\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$")
+
+Linear = tuple[Tensor, Tensor | None]
+
+
+def load_backbone(checkpoint: Checkpoint, head: Head, dtype: torch.dtype, device: str) -> nn.Module:
+    """The backbone in eval mode, its parameters in `dtype` on `device`.
+
+    Raises CheckpointError for an unknown architecture and for missing, unexpected or misshapen
+    weights.
+    """
+    from transformers import MODEL_MAPPING
+
+    config = native_config(checkpoint)
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
+        model: Any = MODEL_MAPPING[type(config)](config)
+    wanted = {PREFIX + key: value.shape for key, value in model.state_dict().items()}
+    check_keys(checkpoint, wanted.keys(), head)
+    read = read_weights(checkpoint, wanted, dtype, device)
+    model.load_state_dict({key.removeprefix(PREFIX): value for key, value in read.items()}, assign=True)
+    # Rotary frequencies are no weights: built on the meta device, they would be uninitialised memory.
+    model.rotary_emb = type(model.rotary_emb)(config=config).to(device)
+    ready: nn.Module = model.eval().requires_grad_(False)
+    return ready
+
+
+def native_config(checkpoint: Checkpoint) -> Any:
+    """transformers' own configuration of the model type, scaled-dot-product attention chosen."""
+    from transformers import CONFIG_MAPPING
+
+    content = checkpoint.config()
+    kind = content.get("model_type")
+    if kind not in BACKBONES:
+        raise CheckpointError(
+            f"{checkpoint.name}: model_type {kind!r} is not read; known: {', '.join(BACKBONES)}"
+        )
+    content.pop("auto_map", None)
+    content["attn_implementation"] = "sdpa"
+    try:
+        return CONFIG_MAPPING[kind].from_dict(content)
+    except Exception as error:  # transformers validates with exception classes of its own
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{checkpoint.name}: config.json is refused ({reason}): correct it") from error
+
+
+def load_head(checkpoint: Checkpoint, head: Head, hidden: int, device: str) -> list[Linear]:
+    """The head's layers in float32: (weight [out, in], bias [out] or None) each.
+
+    Raises CheckpointError when they do not lead from `hidden` to `head.outputs`.
+    """
+    read = read_weights(checkpoint, dict.fromkeys(head_keys(checkpoint, head)), torch.float32, device)
+    layers: list[Linear] = []
+    for number, name in enumerate(head.layers):
+        weight = read[_weight_key(checkpoint, name)]
+        bias = read[f"{name}.bias"] if head.bias else None
+        if head.rows is not None and number == len(head.layers) - 1:
+            chosen = list(head.rows)
+            weight, bias = weight[chosen], None if bias is None else bias[chosen]
+        layers.append((weight, bias))
+    widths = [tuple(weight.shape) for weight, _ in layers]
+    inputs, outputs = [w[1] for w in widths], [w[0] for w in widths]
+    if inputs != [hidden, *outputs[:-1]] or outputs[-1] != head.outputs:
+        raise CheckpointError(
+            f"{checkpoint.name}: the head's layers are {widths} (out, in), this family wants {hidden} in and "
+            f"{head.outputs} out: use the family that the checkpoint belongs to"
+        )
+    return layers
+
+
+def head_keys(checkpoint: Checkpoint, head: Head) -> list[str]:
+    """Names of the head's weights; an lm_head that is tied is the embedding."""
+    keys = [_weight_key(checkpoint, name) for name in head.layers]
+    return keys + [f"{name}.bias" for name in head.layers if head.bias]
+
+
+def check_keys(checkpoint: Checkpoint, backbone: Iterable[str], head: Head) -> None:
+    """Raises CheckpointError naming the weights that are missing, and those that nobody reads."""
+    present = {key for key in checkpoint.shards() if not DERIVED.search(key)}
+    wanted = {*backbone, *head_keys(checkpoint, head)}
+    problems = []
+    if wanted - present:
+        problems.append(f"lacks {_some(wanted - present)}")
+    if present - wanted - set(head.stray):
+        problems.append(f"has unexpected {_some(present - wanted - set(head.stray))}")
+    if problems:
+        raise CheckpointError(
+            f"{checkpoint.name} {' and '.join(problems)}: not a checkpoint of this family, or not complete"
+        )
+
+
+def read_weights(
+    checkpoint: Checkpoint, shapes: Mapping[str, torch.Size | None], dtype: torch.dtype, device: str
+) -> dict[str, Tensor]:
+    """The named weights in `dtype` on `device`; a shape that is not None must be met."""
+    files: dict[Path, list[str]] = {}
+    shards = checkpoint.shards()
+    for key in shapes:
+        files.setdefault(shards[key], []).append(key)
+    read: dict[str, Tensor] = {}
+    for path, keys in files.items():
+        try:
+            with safe_open(path, framework="pt", device="cpu") as file:
+                for key in keys:
+                    read[key] = file.get_tensor(key).to(device=device, dtype=dtype)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}): download it again") from error
+    wrong = [k for k, shape in shapes.items() if shape is not None and read[k].shape != shape]
+    if wrong:
+        raise CheckpointError(
+            f"{checkpoint.name}: {wrong[0]} is {list(read[wrong[0]].shape)}, config.json says "
+            f"{list(shapes[wrong[0]] or ())}: weights and config.json are of different models"
+        )
+    return read
+
+
+def _weight_key(checkpoint: Checkpoint, layer: str) -> str:
+    key = f"{layer}.weight"
+    tied = layer == "lm_head" and key not in checkpoint.shards()
+    return EMBEDDING if tied else key
+
+
+def _some(keys: set[str]) -> str:
+    shown = sorted(keys)
+    rest = f" and {len(shown) - 4} more" if len(shown) > 4 else ""
+    return ", ".join(shown[:4]) + rest
