@@ -11,7 +11,8 @@ from prm_eval_qwen.models import SYSTEM
 from tiny_checkpoint import Reference, save_checkpoint
 
 from prm_eval.plugins import load_registry
-from prm_eval.types import Candidate, PreparedRewardModel, Problem, Score, Step
+from prm_eval.testing import RewardModelContract
+from prm_eval.types import Candidate, PreparedRewardModel, Problem, RewardModel, Score, Step
 
 PROBLEM = Problem("p", "Sue lives in a neighborhood with 18 flamingos. How many are white?")
 STEPS = ("First day: 18 are pink.", "Then one third is taken away:\n6.", "The answer is \\boxed{12}.")
@@ -21,7 +22,7 @@ STEPS = ("First day: 18 are pink.", "Then one third is taken away:\n6.", "The an
 def two_classes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reference]:
     """A tiny PRM of the released layout, and its plain scorer."""
     path = tmp_path_factory.mktemp("prm")
-    return path, Reference(path, save_checkpoint(path, seed=5))
+    return path, Reference(path, save_checkpoint(path, seed=11))
 
 
 NAMES = {
@@ -107,3 +108,15 @@ def test_by_reference(two_classes: tuple[Path, Reference]) -> None:
     folder, _ = two_classes
     loaded = load_registry().reward_model(f"qwen_prm:path={folder},batch_tokens=512,dtype=float32")
     assert loaded.obj.provenance()["dtype"] == "float32"
+
+
+class TestContract(RewardModelContract):
+    """The tiny PRM keeps what every reward model promises."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, two_classes: tuple[Path, Reference]) -> None:
+        self.folder = two_classes[0]
+
+    def make(self) -> RewardModel:
+        """The model under test."""
+        return prm_eval_reward_models()["qwen-prm"](path=str(self.folder))
