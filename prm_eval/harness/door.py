@@ -18,7 +18,7 @@ from lm_eval.api.registry import register_filter
 
 from prm_eval.errors import UsageError
 from prm_eval.harness import replay  # noqa: F401 - a task loaded by its path makes `prm-replay` known
-from prm_eval.harness.docs import answer_meta, candidate_of, identical_samples, mend, problem_of
+from prm_eval.harness.docs import answer_meta, candidate_of, mend, problem_of
 from prm_eval.harness.measure import Outcome, measure, refuse_doubles
 from prm_eval.harness.options import Options, read_options
 from prm_eval.plugins import Loaded, installed
@@ -51,7 +51,7 @@ class BestOfN(Filter):  # type: ignore[misc]
         resps: documents x repeats (or more, where lm-eval padded a short rank). Raises UsageError
         when a document has fewer than n responses; whatever is raised, the samples were saved.
         """
-        groups = [_texts(own) for own in resps]
+        groups = _texts(resps)
         folder = _new_folder(self._given)
         _save_raw(folder, groups, docs)
         try:
@@ -67,9 +67,6 @@ class BestOfN(Filter):  # type: ignore[misc]
     ) -> list[Outcome]:
         options = read_options(self._given)
         kept = _take_n(groups, options.n)
-        notice = identical_samples(kept)
-        if notice is not None:
-            log.warning("%s: %s", options.task, notice)
         pools = [_candidates(doc, texts, options) for doc, texts in zip(docs, kept, strict=True)]
         refuse_doubles(pools)
         folder.keep_candidates([candidate for pool in pools for candidate in pool])
@@ -106,20 +103,22 @@ def _model(reference: str) -> Loaded:
     return installed().reward_model(reference)
 
 
-def _texts(responses: Any) -> list[str]:
-    """One document's responses; lone surrogates are mended in lm-eval's own list.
+def _texts(resps: Iterable[Any]) -> list[list[str]]:
+    """The responses by document; surrogates are mended in lm-eval's own lists.
 
     lm-eval's log of samples ends, with exit status 0, at the first text that UTF-8 cannot hold.
     """
-    mended = 0
-    for place, response in enumerate(responses):
-        clean = response if isinstance(response, str) else str(response)
-        if (whole := mend(clean)) is not clean:
-            responses[place] = clean = whole
-            mended += 1
+    groups, mended = [], 0
+    for responses in resps:
+        for place, response in enumerate(responses):
+            clean = mend(response)
+            if clean is not response:
+                responses[place] = clean
+                mended += 1
+        groups.append(list(responses))
     if mended:
-        log.warning("%d responses hold lone surrogates, replaced by U+FFFD", mended)
-    return list(responses)
+        log.warning("%d responses hold surrogates: pairs were joined, lone ones became U+FFFD", mended)
+    return groups
 
 
 def _new_folder(given: Mapping[str, Any]) -> RunFolder:

@@ -42,7 +42,7 @@ class Replay(LM):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self._field = problem_field
-        self._stored = _by_text(read_any(_files(candidates), problem_field, answer_field))
+        self._pools = _by_text(read_any(_files(candidates), problem_field, answer_field))
         self._source = candidates
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
@@ -51,11 +51,17 @@ class Replay(LM):  # type: ignore[misc]
         Raises UsageError for a problem that is not in the file or has too few responses.
         """
         asked: Counter[tuple[Any, ...]] = Counter()
-        return [self._answer(request, asked) for request in requests]
+        found: list[str] = []
+        for request in requests:
+            # by task and document and not by object: a later lm-eval may send N separate requests
+            document = (request.task_name, request.doc_id, request.idx)
+            # the modulus answers the surplus with which lm-eval pads short ranks
+            found.append(self.stored(request, asked[document] % (request.repeats or 1)))
+            asked[document] += 1
+        return found
 
-    def _answer(self, request: Instance, asked: Counter[tuple[Any, ...]]) -> Replayed:
-        # by task and document and not by object: a later lm-eval may send N separate requests
-        document = (request.task_name, request.doc_id, request.idx)
+    def stored(self, request: Instance, repeat: int) -> Replayed:
+        """The response to one repeat of a request. Raises UsageError as `generate_until` does."""
         pool = self._pool(request.doc)
         repeats = request.repeats or 1
         if repeats > len(pool):
@@ -63,14 +69,11 @@ class Replay(LM):  # type: ignore[misc]
                 f"problem '{pool[0].problem.id}' has {len(pool)} responses in {self._source}, but the task"
                 f" repeats {repeats} times: make a task with --n {len(pool)} (prm-eval tasks make)"
             )
-        # the modulus answers the surplus with which lm-eval pads short ranks
-        index = asked[document] % repeats
-        asked[document] += 1
-        return Replayed.of(pool[index])
+        return Replayed.of(pool[repeat])
 
     def _pool(self, doc: Mapping[str, Any]) -> list[Candidate]:
         texts = [doc.get(self._field)] if self._field else doc.values()
-        found = {text.strip() for text in texts if isinstance(text, str) and text.strip() in self._stored}
+        found = {text.strip() for text in texts if isinstance(text, str) and text.strip() in self._pools}
         if len(found) != 1:
             shown = next((text for text in texts if isinstance(text, str)), "")[:60]
             trouble = "has no responses" if not found else "fits two problems"
@@ -78,7 +81,7 @@ class Replay(LM):  # type: ignore[misc]
                 f"the document that begins '{shown}' {trouble} in {self._source}: is it of the same data"
                 " set? (problem_field=NAME says which field holds the problem)"
             )
-        pools = self._stored[found.pop()]
+        pools = self._pools[found.pop()]
         if len(pools) > 1 and doc.get("problem_id") not in pools:
             raise UsageError(f"{self._source} holds one problem under the ids {', '.join(sorted(pools))}")
         return pools[doc["problem_id"]] if len(pools) > 1 else next(iter(pools.values()))

@@ -13,6 +13,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.utils import set_torch_seed
 
+from prm_eval.harness.replay import Replay
+
 _SEEDS = 2**31
 
 
@@ -23,7 +25,12 @@ def seed_of(seed: int, repeat: int) -> int:
 
 
 def way_of(lm: LM) -> str:
-    """How this model takes a seed: with every `request` (vLLM), in the `payload` (API), from `torch`."""
+    """How this model takes a seed: with every `request` (vLLM), in the `payload` (API), from `torch`.
+
+    `stored` for a replay, which takes none.
+    """
+    if isinstance(lm, Replay):
+        return "stored"
     # a model can only be of a class whose module is loaded, and importing these is dear
     vllm = sys.modules.get("lm_eval.models.vllm_causallms")
     if vllm is not None and isinstance(lm, vllm.VLLM):
@@ -34,8 +41,10 @@ def way_of(lm: LM) -> str:
     return "torch"
 
 
-def generate(lm: LM, requests: Sequence[Instance], seed: int, quiet: bool) -> list[str]:
-    """One pass over different requests under one seed."""
+def generate(lm: LM, requests: Sequence[Instance], repeat: int, seed: int, quiet: bool) -> list[str]:
+    """One pass over different requests, the repeat-th, under its seed."""
+    if isinstance(lm, Replay):
+        return [lm.stored(request, repeat) for request in requests]
     way = way_of(lm)
     batch = [with_seed(request, seed) for request in requests] if way == "request" else list(requests)
     # each back end gets its own bar switched off, where it has that switch

@@ -93,7 +93,7 @@ class RepeatSeeds(LM):  # type: ignore[misc]
         if not missing:
             return [candidate for candidate in known if candidate is not None]
         # the whole pass again, even if a crash left half of it: batches shape what a seed draws
-        texts = seeding.generate(self._lm, batch, seed, quiet=self._progress is not None)
+        texts = seeding.generate(self._lm, batch, repeat, seed, quiet=self._progress is not None)
         fresh = [
             candidate_of(
                 problem_of(request.doc),
