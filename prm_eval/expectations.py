@@ -13,6 +13,7 @@ import numpy as np
 
 from prm_eval.errors import PluginError
 from prm_eval.metrics import Expectation, Pool
+from prm_eval.subsets import standard_error
 from prm_eval.types import Candidate, Scored, Strategy
 
 CALLS = 200
@@ -84,5 +85,4 @@ def _called(
         subset = [members[place] for place in places]
         picks = [places[pick] for pick in chosen(name, strategy, subset)]
         earned.append(pool.labels[picks].mean())
-    error = 0.0 if exact else float(np.std(earned, ddof=1)) / math.sqrt(len(earned))
-    return float(np.mean(earned)), error
+    return float(np.mean(earned)), 0.0 if exact else standard_error(np.array(earned))

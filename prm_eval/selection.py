@@ -4,7 +4,6 @@ Invariant: `evaluate` and `problem_values` give the same numbers for the same pr
 of the candidates in the file changes nothing.
 """
 
-import logging
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -44,7 +43,6 @@ __all__ = [
     "select",
 ]
 
-_log = logging.getLogger("prm_eval")
 _RESERVED = {"mean", "pass_at_k", "auc"}
 _NO_VIEW = (None, None)
 
@@ -72,7 +70,8 @@ def evaluate(
     callable, "model" to None. ks None is the powers of two up to the smallest pool, and its size.
     Problems with an ungraded candidate are left out of every number and named in `left_out`.
     `coverage` is the share of candidates that have a score, 1 where none is looked at. Each row's
-    `ci` is the 95 % bootstrap interval over problems, of `bootstrap` resamples.
+    `ci` is the 95 % bootstrap interval over problems, of `bootstrap` resamples. `warnings` are for
+    whoever shows the results to show first.
 
     Raises UsageError when there is nothing to measure, a set is misaligned, a strategy lacks its
     scores, or a k is larger than a pool.
@@ -93,8 +92,6 @@ def evaluate(
         *cautions.of_data(every, kept),
         *cautions.of_scores(score_sets, table.pools, strategies, aggregations),
     ]
-    for warning in warnings:
-        _log.warning("%s", warning)
     return {
         "metrics": metric_rows(table, task, bootstrap, seed),
         "comparisons": comparison_rows(table, sizes[-1], bootstrap, seed),

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from prm_eval.metrics import Expectation, Floats, Ints, Pool
+from prm_eval.metrics import Bools, Expectation, Floats, Ints, Pool
 
 ENUMERATE_UP_TO = math.comb(16, 8)
 """Subsets are enumerated when there are no more than this: every k at N = 16."""
@@ -23,19 +23,19 @@ Earn = Callable[[Pool, Floats], Floats]
 """A pool and subsets of it as 0/1 membership float[N, M] to what each earns, float[M]."""
 
 
-@lru_cache(maxsize=16)
-def memberships(n: int, k: int) -> Floats:
-    """float[N, M] of 0/1, a column per k-subset: all when they are few enough, else `SAMPLES`."""
+@lru_cache(maxsize=128)
+def memberships(n: int, k: int) -> Bools:
+    """bool[N, M], a column per k-subset: all when they are few enough, else `SAMPLES`."""
     if enumerable(n, k):
         few = min(k, n - k)
         picked = np.array(list(combinations(range(n), few)), dtype=np.int64).reshape(math.comb(n, k), few)
-        table = np.zeros((len(picked), n))
-        np.put_along_axis(table, picked, 1.0, axis=1)
-        table = table if few == k else 1.0 - table
+        table = np.zeros((len(picked), n), dtype=np.bool_)
+        np.put_along_axis(table, picked, True, axis=1)
+        table = table if few == k else ~table
     else:
         keys = np.random.default_rng([n, k]).random((SAMPLES, n))
-        table = np.zeros((SAMPLES, n))
-        np.put_along_axis(table, np.argpartition(keys, k - 1, axis=1)[:, :k], 1.0, axis=1)
+        table = np.zeros((SAMPLES, n), dtype=np.bool_)
+        np.put_along_axis(table, np.argpartition(keys, k - 1, axis=1)[:, :k], True, axis=1)
     columns = np.ascontiguousarray(table.T)
     columns.setflags(write=False)
     return columns
@@ -59,11 +59,21 @@ def over_subsets(pool: Pool, ks: Sequence[int], seed: int, earn: Earn) -> Expect
     drawn = Pool(pool.labels[order], pool.scores[order], pool.scored[order], pool.classes[order])
     values, errors = np.zeros(len(ks)), np.zeros(len(ks))
     for place, k in enumerate(ks):
-        earned = earn(drawn, memberships(n, k))
+        earned = earn(drawn, memberships(n, k).astype(np.float64))
         values[place] = earned.mean()
         if not enumerable(n, k):
-            errors[place] = earned.std(ddof=1) / math.sqrt(len(earned))
+            errors[place] = standard_error(earned)
     return Expectation(values, errors, np.array([enumerable(n, k) for k in ks]))
+
+
+def standard_error(earned: Floats) -> float:
+    """Standard error of the mean of sampled earnings in [0, 1], never zero.
+
+    Two imagined subsets are added, one that earns 0 and one that earns 1: a sample in which all
+    are alike does not prove that all subsets are (Agresti & Coull 1998).
+    """
+    widened = np.append(earned, [0.0, 1.0])
+    return float(widened.std(ddof=1)) / math.sqrt(len(widened))
 
 
 def _canonical(pool: Pool) -> Ints:
