@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prm_eval import aggregate
@@ -38,6 +38,7 @@ def test_no_steps_is_refused(how):
     assert aggregate.aggregate(Score(0.5, ()), how) == Unscored("not aggregated: there are no step scores")
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=30), st.lists(st.floats(1e-6, 1.0), min_size=1))
 def test_sum_of_logs_orders_like_the_product(one, other):
     """The sum of logs ranks two chains as their products do, wherever these differ."""
