@@ -1,0 +1,96 @@
+"""What the table of models says of one reward model, and the factories of released checkpoints.
+
+Invariant: importing this file imports nothing heavy; every option of a factory made here is in its
+signature, and a format that was only recalled says "(recalled)" in the help line.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from prm_eval.types import RewardModel
+
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+VERIFIED = "format verified on the model card"
+RECALLED = "format recalled, not verified"
+TRUSTED = "the format is the user's word"
+
+Factory = TypeVar("Factory", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One row of the table of models, in words, but `context`: the tokens that the model reads.
+
+    `mark` is where the head reads, `source` where the format stands, `proven` how it is known.
+    """
+
+    kind: Literal["step", "outcome"]
+    input: str
+    mark: str
+    aggregation: str
+    source: str
+    proven: str
+    context: int | None = None
+    engines: tuple[str, ...] = ("torch",)
+
+    @property
+    def recalled(self) -> bool:
+        """Whether nobody has checked the format against its authors' own words."""
+        return self.proven.startswith(RECALLED)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """Where the weights are and how they are to be run: what every model of the readout takes."""
+
+    path: str
+    revision: str | None = None
+    dtype: DType = "auto"
+    device: str = "auto"
+    batch_tokens: int = 16384
+    max_tokens: int | None = None
+
+
+def described(card: Card) -> Callable[[Factory], Factory]:
+    """A decorator that gives a factory its card. Refuses a docstring that hides `recalled`."""
+
+    def attach(factory: Factory) -> Factory:
+        line = (factory.__doc__ or "").partition("\n")[0]
+        if ("(recalled)" in line) is not card.recalled:
+            raise ValueError(f"the help line {line!r} and the card's {card.proven!r} disagree")
+        factory.card = card  # type: ignore[attr-defined]
+        return factory
+
+    return attach
+
+
+def card_of(factory: Callable[..., Any]) -> Card | None:
+    """The card of a factory, None when its plugin gives none."""
+    found = getattr(factory, "card", None)
+    return found if isinstance(found, Card) else None
+
+
+def checkpoint_factory(
+    build: Callable[[LoadOptions, Card], RewardModel], card: Card, doc: str, path: str | None = None
+) -> Callable[..., RewardModel]:
+    """A factory with the options of `LoadOptions`; `path` None makes the path a must.
+
+    `doc` becomes the help, its first line marked where the format is recalled.
+    """
+
+    def make(
+        path: str,
+        revision: str | None = None,
+        dtype: DType = "auto",
+        device: str = "auto",
+        batch_tokens: int = 16384,
+        max_tokens: int | None = None,
+    ) -> RewardModel:
+        return build(LoadOptions(path, revision, dtype, device, batch_tokens, max_tokens), card)
+
+    factory = make if path is None else functools.partial(make, path=path)
+    line, newline, rest = doc.partition("\n")
+    factory.__doc__ = (line.removesuffix(".") + " (recalled)." if card.recalled else line) + newline + rest
+    return described(card)(factory)

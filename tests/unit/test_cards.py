@@ -1,0 +1,79 @@
+"""The table of models: every reward model's card, and the factories made from it."""
+
+import inspect
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+
+from prm_eval.cards import RECALLED, VERIFIED, Card, LoadOptions, card_of, checkpoint_factory, described
+from prm_eval.plugins import load_registry
+from prm_eval.references import options_of
+from prm_eval.testing import FakeRewardModel
+from prm_eval.types import RewardModel
+
+CARD = Card("step", "plain", "the last token", "mean", "nowhere", VERIFIED, 512)
+RECALLED_CARD = Card("outcome", "plain", "the last token", "last", "nowhere", RECALLED)
+
+
+def test_factory_passes_every_option() -> None:
+    """A made factory has the options of `LoadOptions` and hands them over with the card."""
+    seen: list[tuple[LoadOptions, Card]] = []
+
+    def build(options: LoadOptions, card: Card) -> RewardModel:
+        seen.append((options, card))
+        return FakeRewardModel()
+
+    factory = checkpoint_factory(build, CARD, "A model.\n\nMore.", "some/model")
+    assert list(options_of(factory)) == [field.name for field in fields(LoadOptions)]
+    factory()
+    factory(path="other", dtype="float16", max_tokens=7)
+    assert seen == [
+        (LoadOptions("some/model"), CARD),
+        (LoadOptions("other", dtype="float16", max_tokens=7), CARD),
+    ]
+    assert card_of(factory) is CARD
+    assert inspect.getdoc(factory) == "A model.\n\nMore."
+
+
+def test_path_may_be_a_must() -> None:
+    """Without a default the path has to be given."""
+    factory = checkpoint_factory(lambda options, card: FakeRewardModel(), CARD, "A model.")
+    assert options_of(factory)["path"].default is inspect.Parameter.empty
+
+
+def test_recalled_shows_in_the_help() -> None:
+    """A recalled format is marked in the line that `plugins list` prints, and cannot be hidden."""
+    factory = checkpoint_factory(lambda options, card: FakeRewardModel(), RECALLED_CARD, "A model.\nMore.")
+    assert (factory.__doc__ or "").splitlines() == ["A model (recalled).", "More."]
+
+    def hidden() -> None:
+        """A model."""
+
+    with pytest.raises(ValueError, match="disagree"):
+        described(RECALLED_CARD)(hidden)
+
+
+def test_card_of_a_stranger() -> None:
+    """A factory without a card has none."""
+    assert card_of(FakeRewardModel) is None
+
+
+def test_cards_of_the_installed() -> None:
+    """Each first-party model's help is one line below 110 characters, honest about what is recalled."""
+    for entry in load_registry().entries("reward model"):
+        card = card_of(entry.factory)
+        if card is None:
+            continue
+        assert entry.help.endswith("."), entry.name
+        assert len(entry.help) < 110, (entry.name, len(entry.help))
+        assert ("(recalled)" in entry.help) is card.recalled, entry.name
+        assert all((card.input, card.mark, card.aggregation, card.source, card.proven)), entry.name
+
+
+def test_light() -> None:
+    """Reading cards imports neither torch nor numpy."""
+    code = "import sys, prm_eval.cards; print(sorted({'torch', 'numpy', 'transformers'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
