@@ -60,7 +60,7 @@ def generate(
     data: str | None = None,
     limit: int | None = None,
     batch_size: str | int | None = None,
-    gen_kwargs: Mapping[str, Any] | None = None,
+    gen_kwargs: str | Mapping[str, Any] | None = None,
     apply_chat_template: bool | None = None,
     include_paths: Sequence[Path] = (),
     progress: Progress | None = None,
@@ -74,7 +74,7 @@ def generate(
     for an unknown task or model, a model that does not load, a folder with samples of other settings.
     """
     asked = Sampling(
-        task, model, model_args, n, seed, data, limit, batch_size, gen_kwargs or {}, apply_chat_template,
+        task, model, model_args, n, seed, data, limit, batch_size, _parsed(gen_kwargs), apply_chat_template,
         include_paths,
     )  # fmt: skip
     twin = generation_twin(task, include_paths)
@@ -121,6 +121,18 @@ def _run(sampling: Sampling, task: TaskFile, out: Path, progress: Progress | Non
         bootstrap_iters=0,
     )
     return model.candidates
+
+
+def _parsed(gen_kwargs: str | Mapping[str, Any] | None) -> dict[str, Any]:
+    """Options as a mapping; text is read as lm-eval reads its `--gen_kwargs`."""
+    if not isinstance(gen_kwargs, str):
+        return dict(gen_kwargs or {})
+    from lm_eval.utils import simple_parse_args_string
+
+    for piece in filter(None, gen_kwargs.split(",")):
+        if "=" not in piece:
+            raise UsageError(f"gen_kwargs: '{piece}' is no option: write name=value,name=value")
+    return dict(simple_parse_args_string(gen_kwargs))
 
 
 def _check(sampling: Sampling, out: Path) -> None:

@@ -74,7 +74,7 @@ def list_tasks(folders: Sequence[Path] = ()) -> list[TaskFile]:
     return sorted(found.values(), key=lambda task: task.name)
 
 
-def task_file(name: str, folders: Sequence[Path] = ()) -> TaskFile:
+def find_task(name: str, folders: Sequence[Path] = ()) -> TaskFile:
     """The task of that name, or of that YAML file. Raises UnknownName."""
     if name.endswith(".yaml"):
         path = Path(name).expanduser()
@@ -88,6 +88,11 @@ def task_file(name: str, folders: Sequence[Path] = ()) -> TaskFile:
     return known[name]
 
 
+def task_file(name: str, folders: Sequence[Path] = ()) -> Path:
+    """Where a task's YAML lies, for `lm_eval --tasks FILE`. Raises UnknownName."""
+    return find_task(name, folders).path.resolve()
+
+
 def generation_twin(name: str, folders: Sequence[Path] = ()) -> TaskFile:
     """The task that generates for `name`: `math500`, `math500_bon` and `math500_gen` are one.
 
@@ -95,7 +100,7 @@ def generation_twin(name: str, folders: Sequence[Path] = ()) -> TaskFile:
     """
     known = {task.name: task for task in list_tasks(folders)}
     twin = known.get(name.removesuffix("_gen").removesuffix("_bon") + "_gen")
-    task = twin or task_file(name, folders)
+    task = twin or find_task(name, folders)
     if task.selects:
         raise UsageError(f"task '{task.name}' has no generation twin: name the task that it includes")
     return task
@@ -115,7 +120,7 @@ def make_stub(
 
     None and empty options keep what `task` has. Raises UsageError when `task` does not select.
     """
-    base = task_file(task if task.endswith((".yaml", "_bon")) else f"{task}_bon", folders)
+    base = find_task(task if task.endswith((".yaml", "_bon")) else f"{task}_bon", folders)
     if not base.selects:
         raise UsageError(f"task '{base.name}' selects nothing: name a task that ends in _bon")
     header = _read(base.path)

@@ -90,7 +90,7 @@ def test_plain_lm_eval_command(tmp_path: Path) -> None:
     candidates = write_jsonl(tmp_path / "candidates.jsonl", stored(2))
     command = [
         sys.executable, "-m", "lm_eval", "run", "--model", "prm-replay",
-        "--model_args", f"candidates={candidates}", "--tasks", str(task_file("math500_bon").path),
+        "--model_args", f"candidates={candidates}", "--tasks", str(task_file("math500_bon")),
         "--metadata", f"data={data}", "--output_path", str(tmp_path / "out"), "--log_samples",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from prm_eval.candidates import read_candidates
 from prm_eval.errors import DataError, UnknownName, UsageError
 from prm_eval.harness.runner import generate
 from prm_eval.harness.seeding import seed_of
+from prm_eval.harness.tasks import tasks_path
 from prm_eval.types import Candidate
 
 SHORT = {"max_gen_toks": 5, "temperature": 1.0}
@@ -91,6 +94,13 @@ def test_other_settings_are_refused(folder: Path, tmp_path: Path, data: str) -> 
         run(folder, tmp_path / "run", data, n=1, gen_kwargs={**SHORT, "temperature": 0.5})
 
 
+def test_options_as_text(folder: Path, tmp_path: Path, data: str) -> None:
+    """Sampling options written as lm-eval takes them do the same as a mapping."""
+    one = run(folder, tmp_path / "one", data, n=1)
+    text = ",".join(f"{name}={value}" for name, value in SHORT.items())
+    assert run(folder, tmp_path / "two", data, n=1, gen_kwargs=text) == one
+
+
 def test_chat_template_off(folder: Path, tmp_path: Path, data: str) -> None:
     """The chat template changes the samples and can be switched off."""
     on = run(folder, tmp_path / "on", data, n=1)
@@ -142,6 +152,8 @@ def test_replay_through_the_runner(tmp_path: Path, data: str) -> None:
     ("options", "message"),
     [
         ({"gen_kwargs": {"seed": 3}}, "would give every repeat the same seed"),
+        ({"gen_kwargs": "temperature=0.5,seed=3"}, "would give every repeat the same seed"),
+        ({"gen_kwargs": "temperature"}, "'temperature' is no option: write name=value"),
         ({"gen_kwargs": {"n": 4}}, "use the run's own n"),
         ({"gen_kwargs": {"num_return_sequences": 4}}, "use the run's own n"),
         ({"gen_kwargs": {"max_gen_toks": 600}}, "window has 512: lower it with gen_kwargs max_gen_toks=384"),
@@ -170,3 +182,21 @@ def test_wrong_data(tmp_path: Path, folder: Path) -> None:
     """A data file that is not there is told as such."""
     with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
         run(folder, tmp_path / "run", str(tmp_path / "none.jsonl"))
+
+
+@pytest.mark.slow
+def test_plain_lm_eval_by_name(folder: Path, tmp_path: Path, data: str) -> None:
+    """The command of the README: `lm_eval run --include_path FOLDER --tasks math500_bon`, real generation."""
+    command = [
+        sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={folder}",
+        "--device", "cpu", "--batch_size", "16", "--include_path", str(tasks_path()),
+        "--tasks", "math500_bon", "--metadata", f"data={data}", "--limit", "2",
+        "--gen_kwargs", "max_gen_toks=5,top_k=0", "--apply_chat_template",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert all(name in done.stdout for name in ("mean@1", "pass@16", "maj@8"))
+    (kept,) = tmp_path.glob("prm_eval_runs/math500_bon/*/candidates.jsonl")
+    found = read_candidates(kept)
+    assert [c.key for c in found] == [(f"sum/{i}", k) for i in range(2) for k in range(16)]
+    assert len({c.text for c in found}) > 24

@@ -20,7 +20,7 @@ def config(name: str) -> dict[str, object]:
     """A task as lm-eval reads it, functions resolved."""
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    return load_yaml(task_file(name).path, resolve_func=True)
+    return load_yaml(task_file(name), resolve_func=True)
 
 
 def test_every_family_has_both_tasks() -> None:
@@ -131,4 +131,4 @@ def test_stub_keeps_the_tasks_own_n() -> None:
 def test_stub_needs_a_selecting_task() -> None:
     """A stub over a generation twin is refused."""
     with pytest.raises(UsageError, match="selects nothing"):
-        make_stub(str(task_file("demo_gen").path), 4, ["x"])
+        make_stub(str(task_file("demo_gen")), 4, ["x"])
