@@ -10,9 +10,9 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from prm_eval.errors import PluginError, PrmEvalError
 from prm_eval.store import ScoreStore
@@ -45,6 +45,22 @@ class Scoring:
         return Counter(result.kind for result in self.results if isinstance(result, Unscored))
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One finished batch: one result per work, in order, and what they cost."""
+
+    works: Sequence[Work]
+    results: list[Result]
+    cost: Mapping[str, float]
+
+
+@runtime_checkable
+class BatchRunner(Protocol):
+    """A reward model that works on several batches at once; they come back in the order given."""
+
+    def run_batches(self, batches: Iterable[list[Work]], name: str) -> Iterator[Done]: ...
+
+
 def score_candidates(
     model: RewardModel,
     candidates: Sequence[Candidate],
@@ -61,7 +77,7 @@ def score_candidates(
     when the model returns another number of results than it was given, or something else.
     """
     store = store if store is not None else ScoreStore(None)
-    prepared = model if isinstance(model, PreparedRewardModel) else _Plain(model, identity)
+    prepared = as_prepared(model, identity)
     works = _resilient(prepared.prepare, candidates, name, (Work, Unscored))
     unique = {work.key: work for work in works if isinstance(work, Work)}
     _score_missing(prepared, name, unique, store, progress)
@@ -73,6 +89,22 @@ def score_candidates(
         dict(model.provenance()) if isinstance(model, PreparedRewardModel) else {"identity": identity}
     )
     return Scoring(name, results, keys, default, cost, provenance)
+
+
+def as_prepared(model: RewardModel, identity: str) -> PreparedRewardModel:
+    """The model, or one that has only `score` made to look prepared under `identity`."""
+    return model if isinstance(model, PreparedRewardModel) else _Plain(model, identity)
+
+
+def score_batch(model: PreparedRewardModel, name: str, batch: Sequence[Work]) -> Done:
+    """One batch, whatever the model does: what it fails on is Unscored.
+
+    Raises PluginError when it does not give one result per work.
+    """
+    started, before = time.perf_counter(), _counted(model)
+    results = [_finite(r) for r in _resilient(model.score_work, batch, name, (Score, Unscored))]
+    counted = {key: amount - before.get(key, 0) for key, amount in _counted(model).items()}
+    return Done(batch, results, {"seconds": time.perf_counter() - started, **counted})
 
 
 def plan(works: Sequence[Work]) -> Iterator[list[Work]]:
@@ -101,13 +133,15 @@ def _score_missing(
     done = 0
     if progress is not None:
         progress(0, total)
-    for batch in plan(missing):
-        started, before = time.perf_counter(), _counted(model)
-        results = [_finite(r) for r in _resilient(model.score_work, batch, name, (Score, Unscored))]
-        counted = {key: amount - before.get(key, 0) for key, amount in _counted(model).items()}
-        cost = {"seconds": time.perf_counter() - started, **counted}
-        store.add([(work.key, result) for work, result in zip(batch, results, strict=True)], cost)
-        done += sum(work.size for work in batch)
+    batches = plan(missing)
+    if isinstance(model, BatchRunner):
+        finished = model.run_batches(batches, name)
+    else:
+        finished = (score_batch(model, name, batch) for batch in batches)
+    for batch in finished:
+        pairs = [(work.key, result) for work, result in zip(batch.works, batch.results, strict=True)]
+        store.add(pairs, batch.cost)
+        done += sum(work.size for work in batch.works)
         if progress is not None:
             progress(done, total)
 
