@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import lm_eval.api.metrics  # noqa: F401 - registers `mean`, which a metric must find registered
 from lm_eval.api.filter import Filter
-from lm_eval.api.registry import register_filter
+from lm_eval.api.registry import register_filter, register_metric
 
 from prm_eval.errors import UsageError
 from prm_eval.harness import replay  # noqa: F401 - a task loaded by its path makes `prm-replay` known
@@ -26,10 +27,11 @@ from prm_eval.records import write_rows
 from prm_eval.runs import RunFolder
 from prm_eval.types import Candidate
 
-__all__ = ["BestOfN", "Outcome", "process_results"]
+__all__ = ["BestOfN", "Outcome", "every_number", "process_results"]
 
 log = logging.getLogger("prm_eval")
 NAME = "prm_eval_best_of_n"
+METRIC = "prm_eval"
 RUNS = Path("prm_eval_runs")
 RAW = "responses.jsonl"
 
@@ -95,6 +97,12 @@ def process_results(doc: Mapping[str, Any], results: Any) -> dict[str, float]:  
             "process_results needs the filter prm_eval.harness.door.BestOfN in the task's filter_list"
         )
     return dict(results.metrics)
+
+
+@register_metric(metric=METRIC, higher_is_better=True, aggregation="mean")  # type: ignore[untyped-decorator]
+def every_number(references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:  # noqa: ARG001
+    """All numbers of one document as one metric, for `metric_list` in place of `process_results`."""
+    return process_results({}, predictions)
 
 
 @cache

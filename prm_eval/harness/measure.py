@@ -5,6 +5,7 @@ numbers is the number in its results.json.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from prm_eval.selection import Group, MetricKey, ScoreSet, group, problem_values
 from prm_eval.store import ScoreStore
 from prm_eval.types import Candidate, Score, Unscored
 
+log = logging.getLogger("prm_eval")
 BOOTSTRAP = 10_000
 _NAMES = {"mean": "mean@1", "pass_at_k": "pass@{k}", "majority": "maj@{k}", "best_of_n": "best_of_{k}"}
 
@@ -74,6 +76,8 @@ def measure(
     cost = {one.model: dict(one.cost) for one in scorings}
     results = job.measure(candidates, grading, sets, selectors, options.task, cost)
     results["provenance"] = {one.model: dict(one.provenance) for one in scorings}
+    for warning in results["warnings"]:
+        log.warning("%s: %s", options.task, warning)
     write_rows(folder.selections, job.selection_rows(candidates, grading, sets, selectors))
     folder.write_results(results)
     folder.write_manifest("lm_eval", _shown(options), {"reward_models": results["provenance"]})

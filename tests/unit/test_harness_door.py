@@ -282,6 +282,19 @@ def test_ungraded_documents_have_no_numbers(folder: Path) -> None:
     assert two[0].correct == [None, None]
 
 
+def test_as_a_metric(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The registered metric `prm_eval` gives the same numbers, and lm-eval knows how to average them."""
+    path = write_jsonl(folder / "c.jsonl", rows(6, 4))
+    task = stub(folder, 4, ["door-steps"])
+    plain = numbers(evaluate(Replay(str(path)), task))
+    assert "No aggregation function defined" in caplog.text
+    caplog.clear()
+    metric = "process_results: null\nmetric_list:\n- metric: prm_eval\n  aggregation: mean\n  higher_is_better: true\n"
+    task.write_text(task.read_text(encoding="utf-8") + metric, encoding="utf-8")
+    assert numbers(evaluate(Replay(str(path)), task)) == plain
+    assert "No aggregation function defined" not in caplog.text
+
+
 def test_unwrapping(folder: Path) -> None:
     """The result may be one list deeper, as the coming lm-eval makes it; a missing filter is told."""
     outcome = Outcome({"mean@1": 0.5}, {}, [], [])

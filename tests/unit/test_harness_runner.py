@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_support import problems, tiny_model, write_jsonl
+from harness_support import Scripted, problems, tiny_model, write_jsonl
 
 from prm_eval.candidates import read_candidates
 from prm_eval.errors import DataError, UnknownName, UsageError
@@ -165,6 +165,21 @@ def test_refusals(folder: Path, tmp_path: Path, data: str, options: dict[str, An
     with pytest.raises(UsageError, match=message):
         run(folder, tmp_path / "run", data, **options)
     assert not (tmp_path / "run" / "generations.jsonl").exists()
+
+
+def test_several_processes_are_refused(tmp_path: Path) -> None:
+    """A model that shares the work with other processes is refused instead of saving a part."""
+    from lm_eval.api.registry import register_model
+
+    @register_model("runner-test-two-ranks")
+    class TwoRanks(Scripted):
+        world_size = 2
+
+        def __init__(self, batch_size: int | None = None) -> None:
+            super().__init__(lambda doc, k: "x")
+
+    with pytest.raises(UsageError, match="2 processes were started and generation runs in one"):
+        generate("demo", "runner-test-two-ranks", "", 1, out=tmp_path / "run")
 
 
 def test_unknown_names(tmp_path: Path) -> None:
