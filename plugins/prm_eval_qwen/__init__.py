@@ -4,13 +4,14 @@ Invariant: importing this file imports no torch.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
+from prm_eval.cards import TRUSTED, VERIFIED, Card, LoadOptions, checkpoint_factory
 from prm_eval.hooks import hookimpl
 from prm_eval.types import RewardModel
 
-DType = Literal["auto", "float32", "bfloat16", "float16"]
-PROVEN = "format verified on the model card"
+PROVEN = VERIFIED
+INPUT = "ChatML with the card's system message; <extra_0> after each step"
+MARK = "each <extra_0>: softmax over two classes, class 1"
 
 
 @hookimpl
@@ -25,81 +26,59 @@ def prm_eval_reward_models() -> Mapping[str, Callable[..., RewardModel]]:
     }
 
 
-def prm_7b(
-    path: str = "Qwen/Qwen2.5-Math-PRM-7B",
-    revision: str | None = None,
-    dtype: DType = "auto",
-    device: str = "auto",
-    batch_tokens: int = 16384,
-    max_tokens: int | None = None,
-) -> RewardModel:
+def _steps(options: LoadOptions, card: Card) -> RewardModel:
+    from prm_eval_qwen.models import step_model
+
+    return step_model(options, card)
+
+
+def _outcome(options: LoadOptions, card: Card) -> RewardModel:
+    from prm_eval_qwen.models import outcome_model
+
+    return outcome_model(options, card)
+
+
+def _card(source: str, proven: str = PROVEN, context: int | None = 4096) -> Card:
+    return Card("step", INPUT, MARK, "product", source, proven, context)
+
+
+prm_7b = checkpoint_factory(
+    _steps,
+    _card("model card of Qwen/Qwen2.5-Math-PRM-7B"),
     """Qwen2.5-Math-PRM-7B: P(step is good) at each step, product by default.
 
     `path` is a folder or hub id of that checkpoint; it reads 4096 tokens.
-    """
-    return _step_model(path, revision, dtype, device, batch_tokens, max_tokens, PROVEN)
-
-
-def prm_72b(
-    path: str = "Qwen/Qwen2.5-Math-PRM-72B",
-    revision: str | None = None,
-    dtype: DType = "auto",
-    device: str = "auto",
-    batch_tokens: int = 16384,
-    max_tokens: int | None = None,
-) -> RewardModel:
-    """Qwen2.5-Math-PRM-72B: the 7B's format; 145 GB in bfloat16, on one device."""
-    return _step_model(path, revision, dtype, device, batch_tokens, max_tokens, PROVEN)
-
-
-def prm800k_7b(
-    path: str = "Qwen/Qwen2.5-Math-7B-PRM800K",
-    revision: str | None = None,
-    dtype: DType = "auto",
-    device: str = "auto",
-    batch_tokens: int = 16384,
-    max_tokens: int | None = None,
-) -> RewardModel:
-    """Qwen2.5-Math-7B-PRM800K: the same format, trained on PRM800K as a baseline."""
-    return _step_model(path, revision, dtype, device, batch_tokens, max_tokens, PROVEN)
-
-
-def prm(
-    path: str,
-    revision: str | None = None,
-    dtype: DType = "auto",
-    device: str = "auto",
-    batch_tokens: int = 16384,
-    max_tokens: int | None = None,
-) -> RewardModel:
-    """Any checkpoint with the layout and the format of Qwen2.5-Math-PRM, by `path`."""
-    proven = "format of Qwen2.5-Math-PRM, taken on the user's word"
-    return _step_model(path, revision, dtype, device, batch_tokens, max_tokens, proven)
-
-
-def rm_72b(
-    path: str = "Qwen/Qwen2.5-Math-RM-72B",
-    revision: str | None = None,
-    dtype: DType = "auto",
-    device: str = "auto",
-    batch_tokens: int = 16384,
-    max_tokens: int | None = None,
-) -> RewardModel:
-    """Qwen2.5-Math-RM-72B: one unbounded number per response, read at its last token."""
-    from prm_eval_qwen.models import outcome_model
-
-    return outcome_model(path, revision, dtype, device, batch_tokens, max_tokens, PROVEN)
-
-
-def _step_model(
-    path: str,
-    revision: str | None,
-    dtype: DType,
-    device: str,
-    batch_tokens: int,
-    max_tokens: int | None,
-    proven: str,
-) -> RewardModel:
-    from prm_eval_qwen.models import step_model
-
-    return step_model(path, revision, dtype, device, batch_tokens, max_tokens, proven)
+    """,
+    "Qwen/Qwen2.5-Math-PRM-7B",
+)
+prm_72b = checkpoint_factory(
+    _steps,
+    _card("model card of Qwen/Qwen2.5-Math-PRM-72B"),
+    "Qwen2.5-Math-PRM-72B: the 7B's format; 145 GB in bfloat16, on one device.",
+    "Qwen/Qwen2.5-Math-PRM-72B",
+)
+prm800k_7b = checkpoint_factory(
+    _steps,
+    _card("model card of Qwen/Qwen2.5-Math-7B-PRM800K"),
+    "Qwen2.5-Math-7B-PRM800K: the same format, trained on PRM800K as a baseline.",
+    "Qwen/Qwen2.5-Math-7B-PRM800K",
+)
+prm = checkpoint_factory(
+    _steps,
+    _card("model card of Qwen/Qwen2.5-Math-PRM-7B", f"format of Qwen2.5-Math-PRM; {TRUSTED}", None),
+    "Any checkpoint with the layout and the format of Qwen2.5-Math-PRM, by `path`.",
+)
+rm_72b = checkpoint_factory(
+    _outcome,
+    Card(
+        kind="outcome",
+        input="ChatML with the card's system message",
+        mark="the last token: one unbounded number",
+        aggregation="none",
+        source="model card of Qwen/Qwen2.5-Math-RM-72B",
+        proven=PROVEN,
+        context=4096,
+    ),
+    "Qwen2.5-Math-RM-72B: one unbounded number per response, read at its last token.",
+    "Qwen/Qwen2.5-Math-RM-72B",
+)

@@ -4,8 +4,8 @@ Invariant: importing this package imports no torch; `load` does, when it is call
 """
 
 from collections.abc import Callable
-from typing import Literal
 
+from prm_eval.cards import Card, DType, LoadOptions
 from prm_eval.errors import MissingExtra
 from prm_eval.readout.checkpoint import locate
 from prm_eval.readout.model import ReadoutModel
@@ -23,11 +23,11 @@ __all__ = [
     "Rows",
     "Tokens",
     "load",
+    "load_card",
     "rendered",
     "shortest",
 ]
 
-DType = Literal["auto", "float32", "bfloat16", "float16"]
 BATCH_TOKENS = 16384
 
 
@@ -63,3 +63,17 @@ def load(
     engine = TorchEngine(checkpoint, family.head, dtype, device, batch_tokens)
     check_model(path, family, engine, engine.vocabulary)
     return ReadoutModel(family, engine, max_tokens, proven)
+
+
+def load_card(make_family: Callable[[Tokens], Family], options: LoadOptions, card: Card) -> ReadoutModel:
+    """`load` with a factory's options; provenance says how the card's format is proven."""
+    return load(
+        make_family,
+        options.path,
+        revision=options.revision,
+        dtype=options.dtype,
+        device=options.device,
+        batch_tokens=options.batch_tokens,
+        max_tokens=options.max_tokens,
+        proven=card.proven,
+    )
