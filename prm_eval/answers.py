@@ -205,6 +205,7 @@ _REWRITE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"(?<=[^\\_]\{)\d{1,3}(?:,\d{3})+(?=\})", _without_commas),
         (r"(?<!\\)\\(?:d|t|c)frac(?![a-zA-Z])", r"\\frac"),
         (rf"\\frac(?![a-zA-Z]) *({_ARGUMENT}) *({_ARGUMENT})(?![0-9])", _braced),
+        (r"\\sqrt(?![a-zA-Z]) *([a-zA-Z0-9])(?![0-9])", r"\\sqrt{\1}"),
         (r"(?<!\\)\\(?:left|right)(?=[()\[\]|.]|\\[{}|])\.?", ""),
         (r"(?<!\\)\\displaystyle(?![a-zA-Z])", " "),
         (r"(?<!\\)\\!", ""),
@@ -217,6 +218,9 @@ _REWRITE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"(?<![a-zA-Z0-9.,]) |(?<=,) (?!\d{3}(?!\d))| (?![a-zA-Z0-9.])", ""),
     )
 ]
+_WRAPPED = re.compile(r"\s*\$?\s*\\(?:text|mathrm|textbf|mbox)\b")
+_WORDS = re.compile(r"[a-z]{2,}(?: [a-z]+)*")
+_NUMERIC = re.compile(r"^[^a-z]*\d|\\frac")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _BASED = re.compile(r"([0-9A-Za-z]+)_\{?(\d+)\}?")
 _DIGITS = r"\d{1,300}"
@@ -277,16 +281,18 @@ def based_number(normal: str) -> tuple[str, str] | None:
 
 
 def same_word(one: str, other: str) -> bool | None:
-    r"""Whether two words are one but for case; None unless one is `\text{…}` and both are words.
+    r"""Whether two words are one but for case; None unless one is `\text{…}` and both are texts.
 
-    A word read as mathematics is a product of letters: "on" would equal "no". No number is a word.
+    A word read as mathematics is a product of letters: "on" would equal "no". No word is a number.
     """
-    if not any(re.match(r"\s*\$?\s*\\(?:text|mathrm|textbf|mbox)\b", answer) for answer in (one, other)):
+    wrapped = [bool(_WRAPPED.match(answer)) for answer in (one, other)]
+    if not any(wrapped):
         return None
-    words = [normal_form(answer) for answer in (one, other)]
-    if all(re.fullmatch(r"[a-zA-Z]{2,}(?: [a-zA-Z]+)*", word) for word in words):
-        return words[0].casefold() == words[1].casefold()
-    kinds = {
-        "word" if re.fullmatch(r"[a-zA-Z]{3,}", word) else plain_number(word) and "number" for word in words
-    }
-    return False if kinds == {"word", "number"} else None
+    words = [normal_form(answer).casefold() for answer in (one, other)]
+    if all(_WORDS.fullmatch(word) for word in words):
+        return words[0] == words[1]
+    numeric = [bool(_NUMERIC.search(word)) for word in words]
+    if any(numeric):
+        return False if any(_WORDS.fullmatch(word) for word in words) else None
+    bare = [re.sub(r"[^a-z]", "", word) for word in words]
+    return False if all(wrapped) and bare[0] != bare[1] else None

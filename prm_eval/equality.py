@@ -56,14 +56,20 @@ class Classes:
     names: dict[str, str] = field(default_factory=dict)
 
 
+class NeedsWorker(Exception):
+    """What a grader that may not ask a worker raises where it would have to."""
+
+
 class Grader:
     """The rungs for the answers to one problem; it borrows a worker when it first needs one.
 
-    `limit` is in seconds per job. Use it as a context manager: leaving gives the worker back.
+    `limit` is in seconds per job; without `may_ask` it raises NeedsWorker instead. Use it as a context
+    manager: leaving gives the worker back.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, may_ask: bool = True) -> None:
         self.limit = limit
+        self._may_ask = may_ask
         self.counts = Counts()
         self._stack = ExitStack()
         self._worker: Worker | None = None
@@ -78,7 +84,7 @@ class Grader:
     def extract(self, passage: str) -> str | None | Unscored:
         """The answer that math-verify finds in a passage, None when it finds none."""
         if passage not in self._passages:
-            self._passages[passage] = self._run("extract", passage)
+            self._passages[passage] = self._ask("extract", passage)
         return self._passages[passage]
 
     def equal(self, gold: Answer, answer: Answer) -> bool | Unscored:
@@ -99,7 +105,7 @@ class Grader:
             return word
         if clearly_differ(gold.reading, answer.reading):
             return False
-        verdict: bool | Unscored = self._run("equal", gold.raw, answer.raw)
+        verdict: bool | Unscored = self._ask("equal", gold.raw, answer.raw)
         return verdict
 
     def classes(self, gold: Answer | None, answers: Sequence[Answer]) -> Classes:
@@ -133,7 +139,9 @@ class Grader:
         representatives.append(answer)
         return answer.normal
 
-    def _run(self, operation: str, *args: str) -> Any:
+    def _ask(self, operation: str, *args: str) -> Any:
+        if not self._may_ask:
+            raise NeedsWorker
         if self._worker is None:
             self._worker = self._stack.enter_context(lend())
         self.counts.jobs += 1

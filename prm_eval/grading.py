@@ -6,19 +6,21 @@ Invariant: a label that came with the data is kept and ours is set beside it; a 
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 from prm_eval.answers import Kind, choice_letter, closing_passage, extract_answer, right_side, unboxed_answer
-from prm_eval.equality import Answer, Classes, Counts, Grader
+from prm_eval.equality import Answer, Classes, Counts, Grader, NeedsWorker
 from prm_eval.errors import BadOption
 from prm_eval.types import Candidate, Unscored
 
 __all__ = ["Disagreement", "Grade", "Grading", "Kind", "extract_answer", "grade_candidates"]
 
+_Key = tuple[str, str | None, Kind]
+_PER_WORKER = 100
 _log = logging.getLogger("prm_eval")
 _GRADERS = ("math-verify", "latex2sympy2_extended", "sympy")
 
@@ -75,29 +77,21 @@ def grade_candidates(
     is `Candidate.correct` unless `regrade`; our own verdict is computed all the same, and differences
     are listed. `timeout` is in seconds per job of a worker process, of which `workers` run at once.
     `progress(done, total)` counts candidates and is called in the caller's thread. Any thread may
-    call this. Raises BadOption for a bad kind or number, MissingExtra without math-verify.
+    call this. Raises BadOption for a bad kind or number, PrmEvalError where math-verify
+    is missing or broken: answers that it would have settled are never called wrong instead.
     """
     if not timeout > 0 or workers < 1:
         raise BadOption(f"timeout {timeout} and workers {workers}: both must be positive")
-    problems: dict[tuple[str, str | None, Kind], list[int]] = defaultdict(list)
+    problems: dict[_Key, list[int]] = defaultdict(list)
     for place, candidate in enumerate(candidates):
         problems[candidate.problem.id, candidate.problem.answer, _kind(kind, candidate)].append(place)
     own: dict[int, Grade] = {}
     counts = Counts()
-    executor = ThreadPoolExecutor(max_workers=min(workers, max(1, len(problems))))
-    try:
-        futures = {
-            executor.submit(_grade_problem, gold, task, [candidates[at] for at in places], timeout): places
-            for (_, gold, task), places in problems.items()
-        }
-        for future in as_completed(futures):
-            graded, work = future.result()
-            own.update(zip(futures[future], graded, strict=True))
-            counts.add(work)
-            if progress is not None:
-                progress(len(own), len(candidates))
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+    for places, graded, work in _in_order_of_cost(candidates, problems, timeout, workers):
+        own.update(zip(places, graded, strict=True))
+        counts.add(work)
+        if progress is not None:
+            progress(len(own), len(candidates))
     ordered = [own[place] for place in range(len(candidates))]
     return _summary(candidates, ordered, regrade, _provenance(counts, timeout))
 
@@ -111,11 +105,39 @@ def _kind(asked: str | None, candidate: Candidate) -> Kind:
     raise BadOption(f"answer kind '{kind}' of {candidate.key}: use 'math' or 'choice'")
 
 
+def _in_order_of_cost(
+    candidates: Sequence[Candidate], problems: dict[_Key, list[int]], timeout: float, workers: int
+) -> Iterator[tuple[list[int], list[Grade], Counts]]:
+    """Grade what needs no worker here and now, the rest in as many threads as there are workers."""
+    waiting: list[tuple[_Key, list[int]]] = []
+    for (name, gold, kind), places in problems.items():
+        try:
+            yield (
+                places,
+                *_grade_problem(gold, kind, [candidates[at] for at in places], Grader(timeout, False)),
+            )
+        except NeedsWorker:
+            waiting.append(((name, gold, kind), places))
+    # A worker takes a second to start: not worth it for a few problems.
+    executor = ThreadPoolExecutor(max_workers=min(workers, 1 + len(waiting) // _PER_WORKER))
+    try:
+        futures = {
+            executor.submit(
+                _grade_problem, gold, kind, [candidates[at] for at in places], Grader(timeout)
+            ): places
+            for (_, gold, kind), places in waiting
+        }
+        for future in as_completed(futures):
+            yield futures[future], *future.result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
 def _grade_problem(
-    gold: str | None, kind: Kind, candidates: list[Candidate], timeout: float
+    gold: str | None, kind: Kind, candidates: list[Candidate], grader: Grader
 ) -> tuple[list[Grade], Counts]:
     """Our own grades of one problem's candidates, whatever labels came with them."""
-    with Grader(timeout) as grader:
+    with grader:
         found = [_find_answer(candidate, kind, grader) for candidate in candidates]
         distinct = {raw: Answer.of(raw) for raw in found if isinstance(raw, str)}
         unique = list({answer.normal: answer for answer in reversed(distinct.values())}.values())[::-1]

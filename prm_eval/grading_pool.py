@@ -4,6 +4,7 @@ Invariant: every job ends within its limit with a result or with `Unscored`; a k
 """
 
 import atexit
+import contextlib
 import json
 import os
 import queue
@@ -11,11 +12,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prm_eval.errors import MissingExtra, PrmEvalError
+from prm_eval.errors import PrmEvalError
 from prm_eval.types import Unscored
 
 _PROGRAM = Path(__file__).with_name("grading_worker.py")
@@ -34,7 +34,7 @@ class Worker:
     def run(self, operation: str, *args: str, limit: float) -> Any:
         """The result of `operation(*args)`, or `Unscored` when it fails or takes over `limit` seconds.
 
-        Raises MissingExtra without math-verify, PrmEvalError when math-verify does not work here.
+        Raises PrmEvalError when math-verify is missing or does not work here.
         """
         process = self._running()
         self.jobs += 1
@@ -82,10 +82,11 @@ class Worker:
             raise
         if not hello.get("ready"):
             self.close()
-            if "missing" in hello:
-                raise MissingExtra(f"math-verify ({hello['missing']})", "math")
-            reason = hello.get("broken", "it ended at once")
-            raise PrmEvalError(f"math-verify does not work here ({reason}): pip install 'prm-eval[math]'")
+            reason = hello.get("broken", "its process ended at once")
+            raise PrmEvalError(
+                f"math-verify does not work here ({reason}), nothing can be graded: "
+                "pip install 'math-verify[antlr4_11_0]>=0.9'"
+            )
         return process
 
     def close(self) -> None:
@@ -95,10 +96,8 @@ class Worker:
             process.kill()
             process.wait()
             if process.stdin is not None:
-                try:
+                with contextlib.suppress(OSError):  # a job was still buffered
                     process.stdin.close()
-                except OSError:
-                    pass  # a job was still buffered
 
 
 def _forward(process: "subprocess.Popen[bytes]", replies: "queue.SimpleQueue[bytes]") -> None:
@@ -114,7 +113,7 @@ _lock = threading.Lock()
 _owner = os.getpid()
 
 
-@contextmanager
+@contextlib.contextmanager
 def lend() -> Iterator[Worker]:
     """A worker for the caller alone, warm when one is idle."""
     global _owner

@@ -7,26 +7,41 @@ that clearly differ prove two answers different (and so save a symbolic proof); 
 import cmath
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+
+from prm_eval.answers import plain_number
 
 # math-verify rounds to 6 decimals and to 15 digits: what is nearer than this it must decide itself.
 _NEAR, _NEAR_RELATIVE = 1e-5, 1e-9
 _LOST = 1e-6  # a divisor below this share of its summands has lost too many digits
 _LONGEST = 400
+_LARGEST = 10**300
 
 _TOKEN = re.compile(
-    r" *(?:(?P<number>\d+(?:\.\d+)?)|\\(?P<command>frac|sqrt|cdot|times)(?![a-zA-Z])"
+    r" *(?:(?P<number>\d+(?:\.\d+)?)|\\(?P<command>frac|sqrt|cdot|times|sin|cos|tan|cot|sec|csc)(?![a-zA-Z])"
     r"|(?P<symbol>[a-zA-Z]|\\(?:pi|alpha|beta|gamma|theta|lambda|phi|omega)(?![a-zA-Z]))"
     r"|(?P<mark>[-+*/^{}()\[\]]))"
 )
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 # Words, differentials, 2e3, and endings that math-verify takes for units.
 _UNSURE_LETTERS = re.compile(r"[a-zA-Z]{3}|or|pi|[dD][a-zA-Z]|\d[eE]|[othclsgmd] *$|[a-zA-Z]{2} *$")
+_FUNCTIONS: dict[str, Callable[[complex], complex]] = {
+    "sin": cmath.sin,
+    "cos": cmath.cos,
+    "tan": cmath.tan,
+    "cot": lambda angle: 1 / cmath.tan(angle),
+    "sec": lambda angle: 1 / cmath.cos(angle),
+    "csc": lambda angle: 1 / cmath.sin(angle),
+}
 _OPENING = {("mark", "("), ("command", "frac"), ("command", "sqrt")}
 _UNIT = re.compile(r"(?<=[\d}])\s*\\(?:text|mbox)\{[^{}\\]*\}(?:\^\d)?$")
 _DEGREES = re.compile(r"(-?\d+(?:\.\d+)?)°")
 _MATRIX = re.compile(r"\\begin\{([pb]?matrix)\}(.*)\\end\{\1\}")
 _ASSIGNED = re.compile(r"([a-zA-Z])=([^=<>]+)")
+_MEMBER = re.compile(r"^[a-zA-Z]\\in(?=[(\[])")
+_UNION = re.compile(r"[(\[][^()\[\]]+[)\]](?:\\cup[(\[][^()\[\]]+[)\]])+")
 _EQUATION = "="
 _SIDE = r"-?(?:\d{0,9}[a-zA-Z]|\d{1,9})(?:[-+](?:\d{0,9}[a-zA-Z]|\d{1,9}))*"
 _LINEAR = re.compile(rf"{_SIDE}={_SIDE}")
@@ -34,7 +49,7 @@ _LETTER = re.compile(r"[a-zA-Z]")
 _BASE = re.compile(r"(\d+)_(?:\d|\{\d+\})")
 _TERM = re.compile(r"([-+]?)(\d*)([a-zA-Z]?)")
 _INFINITE = {"\\infty": (complex(1e9, 1e9), 1.0), "-\\infty": (complex(-1e9, 1e9), 1.0)}
-_LIST = re.compile(r"[(\[]([^()\[\]]*,[^()\[\]]*)[)\]]|\\\{([^{}]*)\\\}|([^()\[\]]*,[^()\[\]]*)")
+_LIST = re.compile(r"[(\[]([^()\[\]]*,[^()\[\]]*)[)\]]|\\\{(.*)\\\}|([^()\[\]]*,[^()\[\]]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +64,12 @@ class Reading:
 
 def reading(normal: str) -> Reading | None:
     """The reading of a normal form (`answers.normal_form`), None where there is no certain one."""
+    plain = plain_number(normal)
+    if plain is not None and abs(plain) < _LARGEST:
+        return Reading((complex(float(plain)),), float(abs(plain)))
     if len(normal) > _LONGEST:
         return None
-    body, name = _UNIT.sub("", normal.removeprefix("\\$")), None
+    body, name = _MEMBER.sub("", _UNIT.sub("", normal)), None
     linear = _LINEAR.fullmatch(body)
     if linear and len(set(_LETTER.findall(body))) > 1:
         return _linear(body)
@@ -69,6 +87,8 @@ def reading(normal: str) -> Reading | None:
     try:
         computed = [_INFINITE.get(part.strip()) or _Expression(part).result() for part in parts]
     except (ArithmeticError, ValueError, RecursionError):
+        return None
+    if _UNION.fullmatch(body) and not _separate(body, [number for number, _ in computed]):
         return None
     magnitude = max(size for _, size in computed)
     return Reading(tuple(number for number, _ in computed), magnitude, name)
@@ -106,7 +126,19 @@ def _linear(equation: str) -> Reading | None:
     return Reading((*values, complex(totals.get("", 0) / first)), 1.0, _EQUATION)
 
 
+def _separate(union: str, ends: list[complex]) -> bool:
+    """Whether intervals stand in order without merging: then a union is determined by its ends."""
+    touching = "]\\cup" in union or "\\cup[" in union
+    reals = [end.real for end in ends]
+    pairs = list(pairwise(reals))
+    return all(left < right for left, right in pairs[::2]) and all(
+        left < right or (left == right and not touching) for left, right in pairs[1::2]
+    )
+
+
 def _parts(body: str) -> list[str]:
+    if _UNION.fullmatch(body):
+        return re.split(r",|\\cup", re.sub(r"[()\[\]]", "", body))
     matrix = _MATRIX.fullmatch(body)
     if matrix:
         return re.split(r"\\\\|&", matrix.group(2))
@@ -177,7 +209,7 @@ class _Expression:
                     raise ValueError("a quotient with two readings")
             elif kind == "symbol" or (kind, text) in _OPENING:
                 previous = self._tokens[self._at - 1][0]
-                if previous == "symbol" and text == "(" or previous == "number" and text == "frac":
+                if (previous, text) in (("symbol", "("), ("number", "frac")):
                     raise ValueError("a function or a mixed number")
                 value *= self._power()
             else:
@@ -212,6 +244,8 @@ class _Expression:
         self._at += 1
         if (kind, text) == ("command", "frac"):
             return self._quotient(self._group(), self._group())
+        if text in _FUNCTIONS:
+            return self._function(_FUNCTIONS[text])
         if (kind, text) != ("command", "sqrt"):
             raise ValueError(f"no value for {text}")
         index = 2.0
@@ -220,6 +254,12 @@ class _Expression:
             self._expect("]")
         radicand = self._group() if self._next() == ("mark", "{") else self._single()
         return self._kept(_principal(self._sure(radicand), complex(1 / index)))
+
+    def _function(self, function: Callable[[complex], complex]) -> complex:
+        value = function(self._single())
+        if self._next()[1] not in ("", "+", "-", ")", "}"):
+            raise ValueError("an argument with two readings")
+        return self._kept(value)
 
     def _group(self) -> complex:
         self._expect("{")

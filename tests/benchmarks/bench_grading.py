@@ -28,6 +28,7 @@ LENGTH = 1400
 
 def perturbed(answer: str, others: list[str], rng: random.Random) -> str:
     """A near miss, one number changed; without a number, and now and then, an answer to another problem."""
+    answer = re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", answer)
     numbers = list(re.finditer(r"\d+", answer))
     if not numbers or rng.random() < 0.1:
         return rng.choice([other for other in others if shape(other) == shape(answer)])
