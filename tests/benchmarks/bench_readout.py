@@ -106,7 +106,7 @@ def measure(ways: dict[str, Way], repeats: int) -> dict[str, tuple[Scores, int, 
 def main(quick: bool) -> None:
     """Measure and print the table."""
     torch.set_num_threads(1)
-    candidates = read_candidates(4 if quick else 8)
+    candidates = read_candidates(2 if quick else 4)
     folder = Path(tempfile.mkdtemp())
     tokenizer = build_tokenizer([c.text for c in candidates], 2048)
     size = {"hidden_size": 64 if quick else 128, "intermediate_size": 512, "num_hidden_layers": 4}
