@@ -36,6 +36,7 @@ def load(
     path: str,
     *,
     revision: str | None = None,
+    base: str | None = None,
     dtype: DType = "auto",
     device: str = "auto",
     batch_tokens: int = BATCH_TOKENS,
@@ -47,6 +48,7 @@ def load(
     `make_family` gets the checkpoint's tokenizer. `dtype` auto is float32 on a CPU, else the
     checkpoint's own. `batch_tokens` bounds rows x longest of one forward pass. `max_tokens`
     replaces the length that the configuration names. `proven` says how the format is known.
+    A `path` that holds a LoRA adapter is added to `base`, else to the base that it names.
     Raises CheckpointError when the folder cannot give right scores, MissingExtra without torch.
     """
     try:
@@ -58,8 +60,8 @@ def load(
         raise MissingExtra(error.name or "torch", "hf") from error
     from prm_eval.readout.forward import TorchEngine
 
-    checkpoint = locate(path, revision)
-    family = make_family(Tokens(checkpoint.folder))
+    checkpoint = locate(path, revision, base)
+    family = make_family(Tokens(checkpoint.tokenizer_folder))
     engine = TorchEngine(checkpoint, family.head, dtype, device, batch_tokens)
     check_model(path, family, engine, engine.vocabulary)
     return ReadoutModel(family, engine, max_tokens, proven)

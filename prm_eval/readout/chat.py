@@ -4,9 +4,11 @@ Invariant: for text without special tokens the ids equal those of the checkpoint
 template and tokenizer; text between two structural tokens is always encoded in one piece.
 """
 
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from prm_eval.errors import CheckpointError
@@ -92,21 +94,30 @@ def template_system(tokens: Tokens) -> str | None:
     return rest.partition(END)[0] if found and not before else None
 
 
-def render_template(template: str, messages: Sequence[Message]) -> str:
+def render_template(
+    template: str, messages: Sequence[Message], names: Mapping[str, Any] = MappingProxyType({})
+) -> str:
     """A chat template on messages, in a sandbox, as transformers renders it.
 
-    Raises CheckpointError when the template fails.
+    `names` are further names of the template, such as bos_token. Raises CheckpointError when the
+    template fails.
     """
     from jinja2 import TemplateError
+
+    values: dict[str, Any] = {"messages": messages, "add_generation_prompt": False, "tools": None}
+    try:
+        return str(_compiled(template).render(**(values | dict(names))))
+    except TemplateError as error:
+        raise CheckpointError(f"the checkpoint's chat template fails: {error}") from error
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(template: str) -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = _refuse
-    values: dict[str, Any] = {"messages": messages, "add_generation_prompt": False, "tools": None}
-    try:
-        return environment.from_string(template).render(**values)
-    except TemplateError as error:
-        raise CheckpointError(f"the checkpoint's chat template fails: {error}") from error
+    return environment.from_string(template)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -6,7 +6,7 @@ Invariant: nothing from the folder is executed. No remote code, no pickle; `auto
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,26 @@ from prm_eval.errors import CheckpointError
 WHOLE_FILE_LIMIT = 1 << 30
 SAMPLES, SAMPLE_BYTES = 256, 1 << 16
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder on this disk, and the name and revision that it was asked for by."""
+    """A folder on this disk, and the name and revision that it was asked for by.
+
+    `adapter` is the folder of a LoRA adapter that is added to these weights at load.
+    """
 
     folder: Path
     name: str
     revision: str | None
+    adapter: Path | None = None
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where tokenizer.json is: an adapter may bring its own."""
+        own = self.adapter is not None and (self.adapter / "tokenizer.json").is_file()
+        return self.adapter if own and self.adapter is not None else self.folder
 
     def config(self) -> dict[str, Any]:
         """config.json. Raises CheckpointError when it is missing or the weights are quantized."""
@@ -61,6 +72,9 @@ class Checkpoint:
         """
         digest = hashlib.sha256((self.folder / "config.json").read_bytes())
         files = sorted(set(self.shards().values()))
+        if self.adapter is not None:
+            digest.update((self.adapter / ADAPTER_CONFIG).read_bytes())
+            files.append(self.adapter / ADAPTER_WEIGHTS)
         whole = sum(path.stat().st_size for path in files) <= WHOLE_FILE_LIMIT
         digest.update(b"" if whole else str(self.revision).encode())
         for path in files:
@@ -70,11 +84,32 @@ class Checkpoint:
         return digest.hexdigest()
 
 
-def locate(path: str, revision: str | None) -> Checkpoint:
+def locate(path: str, revision: str | None, base: str | None = None) -> Checkpoint:
     """A local folder, or a hub repository brought to the local cache.
 
-    Raises CheckpointError when it is neither, or when the hub cannot be reached.
+    A folder with a LoRA adapter gives its base's checkpoint: `base`, else what the adapter names
+    (at its newest revision: `revision` is the adapter's). Raises CheckpointError when it is
+    neither, when the hub cannot be reached, and when `base` is given but `path` is no adapter.
     """
+    found = _find(path, revision)
+    if not (found.folder / ADAPTER_CONFIG).is_file() or (found.folder / "config.json").is_file():
+        if base is not None:
+            raise CheckpointError(
+                f"{path} holds no adapter to add to {base}: pass the adapter's folder, or leave base out"
+            )
+        return found
+    named = base or read_json(found.folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not named:
+        raise CheckpointError(f"{path} is an adapter that names no base: pass base=FOLDER")
+    under = _find(str(named), None)
+    if not (under.folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{path} is an adapter to {named}, which is no whole model: merge that one and pass base=MERGED"
+        )
+    return replace(under, name=f"{path} on {named}", revision=found.revision, adapter=found.folder)
+
+
+def _find(path: str, revision: str | None) -> Checkpoint:
     folder = Path(path).expanduser()
     if folder.is_dir():
         return Checkpoint(folder, path, revision)

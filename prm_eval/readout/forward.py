@@ -17,6 +17,7 @@ from prm_eval.errors import BadOption, CheckpointError
 from prm_eval.readout.batches import plan
 from prm_eval.readout.checkpoint import Checkpoint
 from prm_eval.readout.rendering import Head, Rendered, Rows
+from prm_eval.readout.statistics import span_rows
 from prm_eval.readout.weights import load_backbone, load_head
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,6 +39,7 @@ class TorchEngine:
         self.max_tokens = int(config.max_position_embeddings)
         self.vocabulary = int(config.vocab_size)
         self._head = load_head(checkpoint, head, int(config.hidden_size), self._device)
+        self._statistics = head.statistics
         self._tokens = self._padded = 0
         self._seconds = 0.0
         self.identity = f"{checkpoint.identity()} {self._dtype} {head}"
@@ -76,14 +78,21 @@ class TorchEngine:
         for row, item in enumerate(batch):
             ids[row, : len(item)] = torch.from_numpy(item.ids)
         hidden: Tensor = self._backbone(input_ids=ids.to(self._device), use_cache=False).last_hidden_state
+        if self._statistics:
+            rows = span_rows(hidden, batch, self._head[0][0], self._statistics)
+        else:
+            rows = self._marked_rows(hidden, batch)
+        self._tokens += sum(len(item) for item in batch)
+        self._padded += ids.numel()
+        self._seconds += time.perf_counter() - started
+        return rows
+
+    def _marked_rows(self, hidden: Tensor, batch: Sequence[Rendered]) -> list[Rows]:
         counts = [len(item.marks) for item in batch]
         row_index = torch.repeat_interleave(torch.arange(len(batch)), torch.tensor(counts))
         marks = torch.from_numpy(np.concatenate([item.marks for item in batch])).long()
         marked = hidden[row_index.to(self._device), marks.to(self._device)].float()
         read = self._apply_head(marked).cpu().numpy()
-        self._tokens += sum(len(item) for item in batch)
-        self._padded += ids.numel()
-        self._seconds += time.perf_counter() - started
         return np.split(read, np.cumsum(counts)[:-1])
 
     def _apply_head(self, hidden: Tensor) -> Tensor:

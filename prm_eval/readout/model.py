@@ -77,7 +77,8 @@ class ReadoutModel:
         return Work(self._key(item), len(item), item)
 
     def _key(self, item: Rendered) -> str:
-        digest = hashlib.sha256(f"{self.fingerprint} {len(item.ids)} {len(item.marks)}\n".encode())
+        shape = f"{len(item.ids)} {len(item.marks)} {item.start}"
+        digest = hashlib.sha256(f"{self.fingerprint} {shape}\n".encode())
         for array in (item.ids, item.marks):
             digest.update(array.astype("<i4").tobytes())
         return digest.hexdigest()

@@ -5,7 +5,7 @@ Invariant: pure data, no torch. Row k of the readout belongs to mark k, whatever
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,21 @@ from prm_eval.types import Candidate, Score, Unscored
 
 Ids = NDArray[np.int32]
 Rows = NDArray[np.float32]
+# Of each token: log p(token), KL(uniform || p) over the vocabulary (both in nats), and 1.
+Statistic = Literal["logprob", "uniform_kl", "tokens"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One input: token `ids` [n_tokens], and `marks` [n_marks], the positions where the head reads."""
+    """One input: token `ids` [n_tokens], and `marks` [n_marks], the positions where the head reads.
+
+    For a head with `statistics`, mark k is the last token of span k, and the first span begins at
+    `start`, which is at least 1: the first token of a text has no probability.
+    """
 
     ids: Ids
     marks: Ids
+    start: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -34,7 +41,8 @@ class Head:
     `layers` are the names in the checkpoint (`score.0` means `score.0.weight`, and `score.0.bias`
     when `bias`). `outputs` is the width of a readout row. `rows`, when given, keeps only these
     rows of the last layer: two token ids of `lm_head` make a two-class head. `stray` are
-    weights of the checkpoint that the family does without.
+    weights of the checkpoint that the family does without. With `statistics` (and `layers` the
+    LM head alone) a row holds their sums over the tokens of one span instead of the outputs.
     """
 
     layers: tuple[str, ...]
@@ -42,6 +50,7 @@ class Head:
     bias: bool = True
     rows: tuple[int, ...] | None = None
     stray: tuple[str, ...] = ("lm_head.weight",)
+    statistics: tuple[Statistic, ...] = ()
 
 
 class Family(Protocol):
@@ -105,9 +114,9 @@ class Engine(Protocol):
         ...
 
 
-def rendered(ids: Sequence[int], marks: Sequence[int]) -> Rendered:
+def rendered(ids: Sequence[int], marks: Sequence[int], start: int = 0) -> Rendered:
     """`Rendered` from plain sequences."""
-    return Rendered(np.asarray(ids, dtype=np.int32), np.asarray(marks, dtype=np.int32))
+    return Rendered(np.asarray(ids, dtype=np.int32), np.asarray(marks, dtype=np.int32), start)
 
 
 def shortest(value: np.float32) -> float:

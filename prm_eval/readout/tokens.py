@@ -53,6 +53,29 @@ class Tokens:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
+    def encode_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids of plain text, and the characters [start, end) that each of them stands for."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return encoding.ids, encoding.offsets
+
+    @property
+    def structural(self) -> list[str]:
+        """The added tokens, special or not, longest first."""
+        return sorted(self._added, key=len, reverse=True)
+
+    def piece(self, number: int) -> str | None:
+        """What the vocabulary calls an id (`▁+`, `Ċ`), None when there is no such id."""
+        found: str | None = self._tokenizer.id_to_token(number)
+        return found
+
+    def named(self, role: str) -> str | None:
+        """The token of a role in tokenizer_config.json, such as "bos_token"."""
+        config = self.folder / "tokenizer_config.json"
+        found: Any = json.loads(config.read_text(encoding="utf-8")).get(role) if config.is_file() else None
+        if isinstance(found, dict):  # written as an AddedToken
+            found = found.get("content")
+        return None if found is None else str(found)
+
     def marker(self, token: str) -> int:
         """The id of a structural token, which text cannot produce from now on.
 

@@ -5,7 +5,7 @@ checkpoint is used, or named in `Head.stray`. The dtype is given at load: buffer
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from prm_eval.errors import CheckpointError
+from prm_eval.readout.adapter import load_adapter
 from prm_eval.readout.checkpoint import Checkpoint
 from prm_eval.readout.rendering import Head
 
@@ -71,18 +72,15 @@ def load_head(checkpoint: Checkpoint, head: Head, hidden: int, device: str) -> l
 
     Raises CheckpointError when they do not lead from `hidden` to `head.outputs`.
     """
-    read = read_weights(checkpoint, dict.fromkeys(head_keys(checkpoint, head)), torch.float32, device)
-    layers: list[Linear] = []
-    for number, name in enumerate(head.layers):
-        weight = read[_weight_key(checkpoint, name)]
-        bias = read[f"{name}.bias"] if head.bias else None
-        if head.rows is not None and number == len(head.layers) - 1:
-            chosen = list(head.rows)
-            weight, bias = weight[chosen], None if bias is None else bias[chosen]
-        layers.append((weight, bias))
+    names = [(_weight_key(checkpoint, name), f"{name}.bias" if head.bias else None) for name in head.layers]
+    rows = {key: head.rows for key in names[-1] if key is not None and head.rows is not None}
+    keys = dict.fromkeys(head_keys(checkpoint, head))
+    read = read_weights(checkpoint, keys, torch.float32, device, rows)
+    layers = [(read[key], None if bias is None else read[bias]) for key, bias in names]
     widths = [tuple(weight.shape) for weight, _ in layers]
     inputs, outputs = [w[1] for w in widths], [w[0] for w in widths]
-    if inputs != [hidden, *outputs[:-1]] or outputs[-1] != head.outputs:
+    wanted = outputs[-1] if head.statistics else head.outputs  # statistics take the whole vocabulary
+    if inputs != [hidden, *outputs[:-1]] or outputs[-1] != wanted:
         raise CheckpointError(
             f"{checkpoint.name}: the head's layers are {widths} (out, in), this family wants {hidden} in and "
             f"{head.outputs} out: use the family that the checkpoint belongs to"
@@ -101,6 +99,11 @@ def check_keys(checkpoint: Checkpoint, backbone: Iterable[str], head: Head) -> N
     present = {key for key in checkpoint.shards() if not DERIVED.search(key)}
     wanted = {*backbone, *head_keys(checkpoint, head)}
     problems = []
+    if checkpoint.adapter is not None and (lost := load_adapter(checkpoint.adapter).pairs.keys() - wanted):
+        raise CheckpointError(
+            f"{checkpoint.name}: the adapter changes {_some(set(lost))}, which its base does not have or "
+            "this family does not read: pass the base it was trained on"
+        )
     if wanted - present:
         problems.append(f"lacks {_some(wanted - present)}")
     if present - wanted - set(head.stray):
@@ -112,9 +115,18 @@ def check_keys(checkpoint: Checkpoint, backbone: Iterable[str], head: Head) -> N
 
 
 def read_weights(
-    checkpoint: Checkpoint, shapes: Mapping[str, torch.Size | None], dtype: torch.dtype, device: str
+    checkpoint: Checkpoint,
+    shapes: Mapping[str, torch.Size | None],
+    dtype: torch.dtype,
+    device: str,
+    rows: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Tensor]:
-    """The named weights in `dtype` on `device`; a shape that is not None must be met."""
+    """The named weights in `dtype` on `device`; a shape that is not None must be met.
+
+    Of a weight named in `rows` only these rows are read: two of an LM head, not its 2 GB. An
+    adapter's change is added before the cast to `dtype`.
+    """
+    adapter = None if checkpoint.adapter is None else load_adapter(checkpoint.adapter)
     files: dict[Path, list[str]] = {}
     shards = checkpoint.shards()
     for key in shapes:
@@ -124,7 +136,10 @@ def read_weights(
         try:
             with safe_open(path, framework="pt", device="cpu") as file:
                 for key in keys:
-                    read[key] = file.get_tensor(key).to(device=device, dtype=dtype)
+                    chosen = None if rows is None else rows.get(key)
+                    weight = _read_rows(checkpoint, file, key, chosen)
+                    weight = weight if adapter is None else adapter.add(key, weight, chosen)
+                    read[key] = weight.to(device=device, dtype=dtype)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} cannot be read ({error}): download it again") from error
     wrong = [k for k, shape in shapes.items() if shape is not None and read[k].shape != shape]
@@ -136,10 +151,24 @@ def read_weights(
     return read
 
 
+def _read_rows(checkpoint: Checkpoint, file: Any, key: str, rows: Sequence[int] | None) -> Tensor:
+    if rows is None:
+        whole: Tensor = file.get_tensor(key)
+        return whole
+    part = file.get_slice(key)
+    if max(rows) >= part.get_shape()[0]:
+        raise CheckpointError(
+            f"{checkpoint.name}: token id {max(rows)} is outside the {part.get_shape()[0]} rows of {key}: "
+            "tokenizer.json belongs to another model"
+        )
+    return torch.cat([part[row : row + 1] for row in rows])
+
+
 def _weight_key(checkpoint: Checkpoint, layer: str) -> str:
+    """The LM head of a checkpoint that says so is its embedding; any other missing head is an error."""
     key = f"{layer}.weight"
-    tied = layer == "lm_head" and key not in checkpoint.shards()
-    return EMBEDDING if tied else key
+    missing = layer == "lm_head" and key not in checkpoint.shards()
+    return EMBEDDING if missing and checkpoint.config().get("tie_word_embeddings") else key
 
 
 def _some(keys: set[str]) -> str:

@@ -12,7 +12,14 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import AutoTokenizer, Qwen2Config, Qwen2Model
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2Model,
+)
 
 QWEN_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
@@ -188,3 +195,120 @@ class Reference:
         separator = self.tokenizer.convert_tokens_to_ids("<extra_0>")
         chosen = self.logits(ids)[torch.tensor(ids) == separator]
         return [float(p) for p in torch.softmax(chosen, -1)[:, 1]]
+
+
+LLAMA_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# Newlines up to five, after a blank or not, and " +", " -": what the tags of LM-token PRMs are made of.
+MERGES = [("Ċ", "Ċ"), ("ĊĊ", "ĊĊ"), ("ĊĊĊĊ", "Ċ"), ("Ġ", "ĊĊĊĊĊ"), ("Ġ", "ĊĊĊĊ"), ("Ġ", "+"), ("Ġ", "-")]
+LLAMA_SPECIAL = (
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+)
+# The branches of Llama-3.1's template: BOS, a system turn with two dates, trimmed contents.
+LLAMA_TEMPLATE = r"""{{- bos_token }}
+{%- if not date_string is defined %}{%- set date_string = "26 Jul 2024" %}{%- endif %}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content']|trim %}{%- set messages = messages[1:] %}
+{%- else %}{%- set system_message = "" %}{%- endif %}
+{{- "<|start_header_id|>system<|end_header_id|>\n\n" }}
+{{- "Cutting Knowledge Date: December 2023\n" }}
+{{- "Today Date: " + date_string + "\n\n" }}
+{{- system_message }}
+{{- "<|eot_id|>" }}
+{%- for message in messages %}
+    {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
+{%- endif %}
+"""
+
+
+def byte_tokenizer(special: Sequence[str], pattern: str = LLAMA_PATTERN) -> Tokenizer:
+    """Byte-level BPE written by hand: 256 bytes, `MERGES`, the special tokens."""
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in MERGES)]
+    tokenizer = Tokenizer(models.BPE({piece: n for n, piece in enumerate(pieces)}, MERGES))
+    split = pre_tokenizers.Split(Regex(pattern), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
+    return tokenizer
+
+
+def sentencepiece_tokenizer(merges: Sequence[tuple[str, str]], prepend: bool = True) -> Tokenizer:
+    """Mistral's layout written by hand: ▁ for blanks, one before the text, bytes for what is unknown."""
+    letters = "▁+-кистепаbcdefghijklmnopqrstuvwyzSQWT:.?=0123456789$\\{}x"
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256)), *letters]
+    pieces += ["".join(pair) for pair in merges]
+    vocabulary = {piece: n for n, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.BPE(vocabulary, list(merges), unk_token="<unk>", byte_fallback=True))
+    blanks = normalizers.Replace(" ", "▁")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), blanks] if prepend else [blanks])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    tokenizer.add_special_tokens(
+        [AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>")]
+    )
+    return tokenizer
+
+
+def save_causal(
+    folder: Path,
+    kind: str,
+    tokenizer: Tokenizer,
+    tokenizer_config: dict[str, Any],
+    *,
+    seed: int = 0,
+    tied: bool = False,
+    limit: int = 2048,
+) -> PreTrainedModel:
+    """A tiny random causal model as transformers itself writes it, and its tokenizer; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(
+        kind, vocab_size=tokenizer.get_vocab_size() + 3, hidden_size=32, intermediate_size=48,
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=tied,
+        initializer_range=0.3, max_position_embeddings=limit, bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config).eval()
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config), encoding="utf-8")
+    return model
+
+
+def save_adapter(
+    folder: Path,
+    base: Path,
+    shapes: dict[str, tuple[int, int]],
+    *,
+    rank: int = 2,
+    alpha: int = 6,
+    seed: int = 0,
+) -> dict[str, torch.Tensor]:
+    """A LoRA adapter as PEFT writes it, for linear layers of (out, in); returns W's changes by key."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(seed)
+    tensors, changes = {}, {}
+    for layer, (out, width) in shapes.items():
+        a, b = torch.randn(rank, width, generator=generator), torch.randn(out, rank, generator=generator)
+        tensors[f"base_model.model.{layer}.lora_A.weight"] = a
+        tensors[f"base_model.model.{layer}.lora_B.weight"] = b
+        changes[f"{layer}.weight"] = (alpha / rank) * b @ a
+    save_file(tensors, folder / "adapter_model.safetensors")
+    config = {
+        "peft_type": "LORA", "r": rank, "lora_alpha": alpha, "bias": "none", "use_dora": False, "use_rslora": False,
+        "fan_in_fan_out": False, "modules_to_save": None, "rank_pattern": {}, "alpha_pattern": {},
+        "base_model_name_or_path": str(base), "target_modules": sorted({name.split(".")[-1] for name in shapes}),
+    }  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    return changes
