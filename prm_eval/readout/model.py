@@ -83,7 +83,9 @@ class ReadoutModel:
             digest.update(array.astype("<i4").tobytes())
         return digest.hexdigest()
 
-    def _read(self, item: Rendered, rows: Rows) -> Score | Unscored:
+    def _read(self, item: Rendered, rows: Rows | Unscored) -> Score | Unscored:
+        if isinstance(rows, Unscored):
+            return rows
         if len(rows) != len(item.marks):
             return Unscored(f"engine failure: {len(rows)} rows for {len(item.marks)} marks")
         if not np.isfinite(rows).all():

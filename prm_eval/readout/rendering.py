@@ -101,8 +101,8 @@ class Engine(Protocol):
         """The longest input that the backbone was built for."""
         ...
 
-    def rows(self, inputs: Sequence[Rendered]) -> Sequence[Rows]:
-        """One array [n_marks, outputs] per input, in order."""
+    def rows(self, inputs: Sequence[Rendered]) -> Sequence[Rows | Unscored]:
+        """One array [n_marks, outputs] per input, in order; Unscored where the engine failed."""
         ...
 
     def provenance(self) -> dict[str, str]:

@@ -7,8 +7,8 @@ that depend on the input.
 import numpy as np
 
 from prm_eval.errors import CheckpointError
-from prm_eval.readout.rendering import Engine, Family, Rendered
-from prm_eval.types import Candidate, Problem, Step
+from prm_eval.readout.rendering import Engine, Family, Rendered, Rows
+from prm_eval.types import Candidate, Problem, Step, Unscored
 
 _PROBLEM = Problem("probe", "What is 2 + 3 times 4?")
 _PROBES = (
@@ -30,7 +30,7 @@ def check_model(name: str, family: Family, engine: Engine, vocabulary: int) -> N
             f"{name}: token id {largest} is outside the embedding of {vocabulary} rows: "
             "tokenizer.json belongs to another model"
         )
-    first, second = engine.rows(inputs)
+    first, second = (_found(name, rows) for rows in engine.rows(inputs))
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise CheckpointError(
             f"{name}: outputs are not finite: load it with dtype=float32, or download it again"
@@ -40,6 +40,12 @@ def check_model(name: str, family: Family, engine: Engine, vocabulary: int) -> N
             f"{name}: two different answers score the same, so weights or positions are lost: "
             "download it again"
         )
+
+
+def _found(name: str, rows: Rows | Unscored) -> Rows:
+    if isinstance(rows, Unscored):
+        raise CheckpointError(f"{name}: the engine cannot score a plain two-step answer: {rows.reason}")
+    return rows
 
 
 def _render(family: Family, texts: tuple[str, ...]) -> Rendered:
