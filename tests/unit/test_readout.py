@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_checkpoint import SYSTEM, Reference, save_checkpoint
 
 from prm_eval.errors import BadOption
-from prm_eval.readout import ReadoutModel, Tokens, load, rendered, shortest
+from prm_eval.readout import ReadoutModel, Rendered, Tokens, load, rendered, shortest
 from prm_eval.readout.families import StepHead, WholeHead, softmax
 from prm_eval.readout.model import too_long
 from prm_eval.types import Candidate, PreparedRewardModel, Problem, Score, Step, Unscored, Work
@@ -132,6 +132,22 @@ def test_keys_name_the_content(folder: Path, model: ReadoutModel, tmp_path: Path
     keys = {works(m, [candidate(["a", "b"])])[0].key for m in [model, *others]}
     assert len(keys) == len({m.fingerprint for m in [model, *others]}) == 4
     assert load(FAMILY, str(folder), batch_tokens=99, max_tokens=50).fingerprint == model.fingerprint
+
+
+def test_marks_are_part_of_the_key(folder: Path) -> None:
+    """The same tokens read at another position are other work: a step's score is never reused."""
+
+    class Anywhere(StepHead):
+        def render(self, candidate: Candidate) -> Rendered:
+            item = super().render(candidate)
+            assert isinstance(item, Rendered)
+            return rendered(item.ids.tolist(), (item.marks - candidate.index).tolist())
+
+    shifted = load(partial(Anywhere, name="any", system=SYSTEM), str(folder))
+    first, second = shifted.prepare([candidate(["a"], 0), candidate(["a"], 2)])
+    assert isinstance(first, Work)
+    assert isinstance(second, Work)
+    assert first.key != second.key
 
 
 def test_too_long_is_unscored(folder: Path, model: ReadoutModel) -> None:
