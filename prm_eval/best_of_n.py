@@ -200,12 +200,18 @@ def selection_rows(
         {
             "problem_id": chosen.problem.id,
             "strategy": chosen.strategy,
+            "reward_model": chosen.reward_model,
+            "aggregation": chosen.aggregation,
             "chosen": [candidate.index for candidate in chosen.chosen],
             "pool_size": chosen.pool_size,
             "unscored": chosen.unscored,
         }
         for chosen in select(
-            candidates, grading.grades, sets, strategies=selectors.strategies, aggregations=selectors.aggregations
+            candidates,
+            grading.grades,
+            sets,
+            strategies=selectors.strategies,
+            aggregations=selectors.aggregations,
         )
     ]
 

@@ -16,6 +16,9 @@ from prm_eval.types import Score, Strategy
 THIN = 10
 """An AUC with fewer right or fewer wrong candidates than this says little."""
 
+REPEATED = 0.1
+"""An easy problem may get N equal responses by honest sampling; this share of all problems may not."""
+
 _NAMED = 5
 
 
@@ -36,7 +39,7 @@ def of_data(every: Sequence[Group], kept: Sequence[Group]) -> Iterator[str]:
             f" and {few} of {len(kept)} problems have no more"
         )
     copies = [own for own in kept if len(own.places) > 1 and len({c.text for c in own.candidates}) == 1]
-    if copies:
+    if len(copies) > REPEATED * len(kept):
         yield (
             f"{len(copies)} of {len(kept)} problems ({len(copies) / len(kept):.1%}) have identical responses"
             " only: was every sample drawn with the same seed, or greedily?"

@@ -38,7 +38,9 @@ def _draw(axes: Any, results: Mapping[str, Any]) -> None:
         ks = sorted(points)
         values = [points[k]["value"] for k in ks]
         if name in _REFERENCE:
-            axes.plot(ks, values, color="0.45", linestyle=":" if name == "mean" else "--", label=_REFERENCE[name])
+            axes.plot(
+                ks, values, color="0.45", linestyle=":" if name == "mean" else "--", label=_REFERENCE[name]
+            )
             continue
         place = own.index(name)
         colour = COLOURS[place % len(COLOURS)]
@@ -53,6 +55,8 @@ def _draw(axes: Any, results: Mapping[str, Any]) -> None:
     axes.set_xlabel("responses per problem, k")
     axes.set_ylabel("accuracy")
     problems = max(row["n_problems"] for row in rows)
-    axes.set_title(f"{results.get('task') or 'best of N'}, {problems:,} problems (bands: 95% intervals)", fontsize=10)
+    axes.set_title(
+        f"{results.get('task') or 'best of N'}, {problems:,} problems (bands: 95% intervals)", fontsize=10
+    )
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, frameon=False)

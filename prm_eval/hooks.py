@@ -33,7 +33,7 @@ def prm_eval_judges() -> "Mapping[str, Callable[..., Judge]]":  # type: ignore[e
 def prm_eval_strategies() -> "Mapping[str, Callable[..., Strategy]]":  # type: ignore[empty-body]
     """Name to factory of a selection strategy.
 
-    A strategy may have a method `expectation(pool, ks, seed) -> selection.Expectation`, its exact
+    A strategy may have a method `expectation(pool, ks, seed) -> metrics.Expectation`, its exact
     value over all k-subsets; one that has none gets a seeded estimate with its error.
     """
 

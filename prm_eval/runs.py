@@ -74,7 +74,9 @@ class RunFolder:
         if not self.candidates.exists():
             write_text(self.candidates, text)
         elif self.candidates.read_text(encoding="utf-8") != text:
-            raise UsageError(f"{self.path} holds a run over other candidates: choose another --out, or remove it")
+            raise UsageError(
+                f"{self.path} holds a run over other candidates: choose another --out, or remove it"
+            )
 
     def write_manifest(self, command: str, options: Mapping[str, Any], sections: Mapping[str, Any]) -> None:
         """Write manifest.json: `options` are the resolved options of the command."""

@@ -73,7 +73,9 @@ class ScoreStore:
                 done = [(item["key"], _result(item)) for item in row["done"]]
                 batch = Batch(row["cost"])
             except (KeyError, TypeError) as error:
-                raise DataError(path, f"not a line of a score store ({error!r}); name another --store", line) from error
+                raise DataError(
+                    path, f"not a line of a score store ({error!r}); name another --store", line
+                ) from error
             kept = [pair for pair in done if not (retry_unscored and isinstance(pair[1], Unscored))]
             self._remember(kept, batch)
 

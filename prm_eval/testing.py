@@ -11,7 +11,9 @@ from prm_eval.scoring import score_candidates
 from prm_eval.types import Candidate, Problem, RewardModel, Score, Step, Unscored
 
 
-def candidate(text: str, index: int = 0, prompt: str = "What is 1 + 1?", answer: str | None = "2") -> Candidate:
+def candidate(
+    text: str, index: int = 0, prompt: str = "What is 1 + 1?", answer: str | None = "2"
+) -> Candidate:
     """A candidate of a small problem, for tests."""
     return Candidate(Problem("p", prompt, answer), index, text)
 
@@ -105,7 +107,9 @@ def _one_result_each(model: RewardModel) -> None:
     results = list(model.score(given))
     assert len(results) == len(given), f"{len(results)} results for {len(given)} candidates"
     for result in results:
-        assert isinstance(result, Score | Unscored), f"returned {type(result).__name__}, not Score or Unscored"
+        assert isinstance(result, Score | Unscored), (
+            f"returned {type(result).__name__}, not Score or Unscored"
+        )
 
 
 def _order(model: RewardModel) -> None:

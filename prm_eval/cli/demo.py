@@ -42,7 +42,8 @@ def demo(ctx: click.Context, out: Path, problems: int, n: int, seed: int, as_jso
 
     arguments = [
         "--task", "demo", "--model", "hf", "--model-args", f"pretrained={POLICY},dtype=float32",
-        "--n", str(n), "--limit", str(problems), "--seed", str(seed), "--reward-model", "demo-prm",
+        "--n", str(n), "--limit", str(problems), "--batch-size", str(problems), "--seed", str(seed),
+        "--reward-model", "demo-prm",
         "--strategy", "best_of_n", "--strategy", "weighted", "--strategy", "majority",
         "--aggregation", "product", "--aggregation", "min", "--aggregation", "last",
         "--out", str(out), *(["--json"] if as_json else []),

@@ -27,6 +27,7 @@ GENERATIONS = "generations.jsonl"
 SETTINGS = "generation.json"
 # lm-eval's own default is 1, which took seven times as long on a tiny model
 BATCH_SIZE = 32
+HF_NAMES = ("hf", "hf-auto", "huggingface")
 # transformers would fall back to top_k 50 and to what the checkpoint's generation_config says, which
 # no other back end does
 HF_SAMPLING = {"top_k": 0, "repetition_penalty": 1.0}
@@ -155,9 +156,10 @@ def _load_model(sampling: Sampling) -> Any:
 
     if sampling.model not in model_registry:
         raise UnknownName("lm-eval model", sampling.model, model_registry.keys())
-    args, extra = sampling.model_args, {"batch_size": _batch_size(sampling)}
+    args = sampling.model_args
     try:
         kind = get_model(sampling.model)
+        extra = {"batch_size": _batch_size(sampling), "device": _device(sampling)}
         if isinstance(args, str):
             return kind.create_from_arg_string(args, extra)
         return kind.create_from_arg_obj(dict(args), extra)
@@ -172,9 +174,20 @@ def _load_model(sampling: Sampling) -> Any:
 
 def _batch_size(sampling: Sampling) -> str | int | None:
     """HF's default of 1 is cured; the other back ends batch by themselves."""
-    if sampling.batch_size is None and sampling.model in ("hf", "hf-auto", "huggingface"):
+    if sampling.batch_size is None and sampling.model in HF_NAMES:
         return BATCH_SIZE
     return sampling.batch_size
+
+
+def _device(sampling: Sampling) -> str | None:
+    """HF's default of cuda is cured where there is none; a device that was asked for is kept."""
+    asked = "device" in sampling.model_args if isinstance(sampling.model_args, Mapping) else (
+        "device=" in sampling.model_args
+    )  # fmt: skip
+    if asked or sampling.model not in HF_NAMES:
+        return None
+    # the back end has just loaded torch, which this module must not import
+    return None if sys.modules["torch"].cuda.is_available() else "cpu"
 
 
 def _load_task(sampling: Sampling, task: TaskFile) -> Any:
@@ -251,12 +264,14 @@ def _by_problem(candidates: Sequence[Candidate]) -> list[list[str]]:
 
 @contextlib.contextmanager
 def _quiet(verbose: bool) -> Iterator[None]:
-    """lm-eval's own log lines only when asked for."""
-    logger = logging.getLogger("lm_eval")
-    before = logger.level
+    """Log lines of lm-eval and of what it drives only when asked for."""
+    loggers = [logging.getLogger(name) for name in ("lm_eval", "transformers")]
+    before = [logger.level for logger in loggers]
     if not verbose:
-        logger.setLevel(logging.ERROR)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -117,7 +117,8 @@ ROWS = st.fixed_dictionaries(
         "prediction": st.none() | TEXT,
         "correct": st.none() | st.booleans(),
         "subset": st.none() | TEXT,
-        "steps": st.none() | st.lists(TEXT | st.fixed_dictionaries({"text": TEXT, "part": st.just("thinking")})),
+        "steps": st.none()
+        | st.lists(TEXT | st.fixed_dictionaries({"text": TEXT, "part": st.just("thinking")})),
         "meta": st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers()),
         "their_own_key": st.integers(),
     },

@@ -96,9 +96,13 @@ def test_not_finite_is_unscored(value: float) -> None:
 
 def test_a_second_run_calls_no_model(tmp_path: Path) -> None:
     """What the store holds is not scored again, by another process or with more candidates."""
-    first = score(FakeRewardModel(), [candidate("a"), candidate("b", 1)], ScoreStore(tmp_path / "store.jsonl"))
+    first = score(
+        FakeRewardModel(), [candidate("a"), candidate("b", 1)], ScoreStore(tmp_path / "store.jsonl")
+    )
     model = FakeRewardModel()
-    again = score(model, [candidate("b", 1), candidate("a"), candidate("c", 2)], ScoreStore(tmp_path / "store.jsonl"))
+    again = score(
+        model, [candidate("b", 1), candidate("a"), candidate("c", 2)], ScoreStore(tmp_path / "store.jsonl")
+    )
     assert model.calls == [1]
     assert again.results[:2] == first.results[::-1]
 
@@ -110,7 +114,9 @@ def test_unscored_is_kept_until_asked(tmp_path: Path) -> None:
     mended = FakeRewardModel()
     assert isinstance(score(mended, [candidate("boom")], ScoreStore(path)).results[0], Unscored)
     assert mended.calls == []
-    assert isinstance(score(mended, [candidate("boom")], ScoreStore(path, retry_unscored=True)).results[0], Score)
+    assert isinstance(
+        score(mended, [candidate("boom")], ScoreStore(path, retry_unscored=True)).results[0], Score
+    )
 
 
 def test_another_identity_is_other_work(tmp_path: Path) -> None:
@@ -202,7 +208,10 @@ class Counting:
         raise AssertionError("prepared models are called through score_work")
 
     def prepare(self, candidates: Sequence[Candidate]) -> list[Work | Unscored]:
-        return [Work(item.text, len(item.text), item) if item.text else Unscored("empty response") for item in candidates]
+        return [
+            Work(item.text, len(item.text), item) if item.text else Unscored("empty response")
+            for item in candidates
+        ]
 
     def score_work(self, works: Sequence[Work]) -> list[Score | Unscored]:
         self.tokens += sum(work.size for work in works)
