@@ -14,7 +14,7 @@ from prm_eval.errors import CheckpointError
 
 WHOLE_FILE_LIMIT = 1 << 30
 SAMPLES, SAMPLE_BYTES = 256, 1 << 16
-WANTED = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
+WANTED = ["*.json", "*.safetensors", "*.txt", "*.jinja", "reward_head.pt"]
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 

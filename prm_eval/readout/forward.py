@@ -16,6 +16,7 @@ from torch.nn import functional
 from prm_eval.errors import BadOption, CheckpointError
 from prm_eval.readout.batches import plan
 from prm_eval.readout.checkpoint import Checkpoint
+from prm_eval.readout.headfile import head_digest, head_file
 from prm_eval.readout.rendering import Head, Rendered, Rows
 from prm_eval.readout.statistics import span_rows
 from prm_eval.readout.weights import load_backbone, load_head
@@ -42,7 +43,8 @@ class TorchEngine:
         self._statistics = head.statistics
         self._tokens = self._padded = 0
         self._seconds = 0.0
-        self.identity = f"{checkpoint.identity()} {self._dtype} {head}"
+        beside = "" if head.file is None else head_digest(head_file(checkpoint.folder, head.file))
+        self.identity = f"{checkpoint.identity()} {self._dtype} {head}{beside}"
         check_rotary(checkpoint.name, self._backbone)
 
     def rows(self, inputs: Sequence[Rendered]) -> list[Rows]:

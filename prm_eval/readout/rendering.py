@@ -43,6 +43,8 @@ class Head:
     rows of the last layer: two token ids of `lm_head` make a two-class head. `stray` are
     weights of the checkpoint that the family does without. With `statistics` (and `layers` the
     LM head alone) a row holds their sums over the tokens of one span instead of the outputs.
+    Without `layers` a row is the hidden state itself. `file` names a head that lies beside the
+    weights, in FILE.safetensors or FILE.pt.
     """
 
     layers: tuple[str, ...]
@@ -51,6 +53,7 @@ class Head:
     rows: tuple[int, ...] | None = None
     stray: tuple[str, ...] = ("lm_head.weight",)
     statistics: tuple[Statistic, ...] = ()
+    file: str | None = None
 
 
 class Family(Protocol):

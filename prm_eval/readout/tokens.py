@@ -63,6 +63,17 @@ class Tokens:
         """The added tokens, special or not, longest first."""
         return sorted(self._added, key=len, reverse=True)
 
+    def special(self) -> list[str]:
+        """The tokens that tokenizer.json calls special, longest first: `<think>` often is none."""
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        return sorted((token.content for token in added if token.special), key=len, reverse=True)
+
+    def prefix(self) -> list[int]:
+        """The ids that the tokenizer itself puts before every text: BOS, or nothing."""
+        plain, whole = self.encode("x"), list(self._tokenizer.encode("x").ids)
+        places = (k for k in range(len(whole)) if whole[k : k + len(plain)] == plain)
+        return whole[: next(places, 0)]
+
     def piece(self, number: int) -> str | None:
         """What the vocabulary calls an id (`▁+`, `Ċ`), None when there is no such id."""
         found: str | None = self._tokenizer.id_to_token(number)

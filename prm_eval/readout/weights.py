@@ -16,10 +16,14 @@ from torch import Tensor, nn
 from prm_eval.errors import CheckpointError
 from prm_eval.readout.adapter import load_adapter
 from prm_eval.readout.checkpoint import Checkpoint
+from prm_eval.readout.headfile import head_file, read_head_file
+from prm_eval.readout.layouts import layout_of, native_content
 from prm_eval.readout.rendering import Head
 
-# Causal decoders whose native class reads the same keys as the released checkpoints.
-BACKBONES = ("qwen2", "qwen3", "llama", "mistral")
+# Causal decoders whose native class reads the released checkpoints, keys renamed by `layouts`.
+BACKBONES = ("qwen2", "qwen3", "llama", "mistral", "gemma2", "internlm2")
+# Gemma 2 caps its attention scores, which scaled-dot-product attention leaves out.
+EAGER = ("gemma2",)
 PREFIX = "model."
 EMBEDDING = "model.embed_tokens.weight"
 DERIVED = re.compile(r"\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$")
@@ -42,8 +46,12 @@ def load_backbone(checkpoint: Checkpoint, head: Head, dtype: torch.dtype, device
     check_keys(checkpoint, wanted.keys(), head)
     read = read_weights(checkpoint, wanted, dtype, device)
     model.load_state_dict({key.removeprefix(PREFIX): value for key, value in read.items()}, assign=True)
-    # Rotary frequencies are no weights: built on the meta device, they would be uninitialised memory.
+    # Buffers are no weights: built on the meta device, they would be uninitialised memory.
     model.rotary_emb = type(model.rotary_emb)(config=config).to(device)
+    if (scale := getattr(model.embed_tokens, "scalar_embed_scale", None)) is not None:  # Gemma's
+        model.embed_tokens.embed_scale = torch.tensor(scale, device=device)
+    lost = [name for name, buffer in model.named_buffers() if buffer.is_meta]
+    assert not lost, f"{lost} of {type(model).__name__} have no values"
     ready: nn.Module = model.eval().requires_grad_(False)
     return ready
 
@@ -58,10 +66,11 @@ def native_config(checkpoint: Checkpoint) -> Any:
         raise CheckpointError(
             f"{checkpoint.name}: model_type {kind!r} is not read; known: {', '.join(BACKBONES)}"
         )
+    content = native_content(content)
     content.pop("auto_map", None)
-    content["attn_implementation"] = "sdpa"
+    content["attn_implementation"] = "eager" if kind in EAGER else "sdpa"
     try:
-        return CONFIG_MAPPING[kind].from_dict(content)
+        return CONFIG_MAPPING[content["model_type"]].from_dict(content)
     except Exception as error:  # transformers validates with exception classes of its own
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{checkpoint.name}: config.json is refused ({reason}): correct it") from error
@@ -72,10 +81,15 @@ def load_head(checkpoint: Checkpoint, head: Head, hidden: int, device: str) -> l
 
     Raises CheckpointError when they do not lead from `hidden` to `head.outputs`.
     """
+    if not head.layers:  # the family reads the hidden states themselves
+        return []
     names = [(_weight_key(checkpoint, name), f"{name}.bias" if head.bias else None) for name in head.layers]
-    rows = {key: head.rows for key in names[-1] if key is not None and head.rows is not None}
-    keys = dict.fromkeys(head_keys(checkpoint, head))
-    read = read_weights(checkpoint, keys, torch.float32, device, rows)
+    if head.file is None:
+        rows = {key: head.rows for key in names[-1] if key is not None and head.rows is not None}
+        keys = dict.fromkeys(head_keys(checkpoint, head))
+        read = read_weights(checkpoint, keys, torch.float32, device, rows)
+    else:
+        read = _read_file(checkpoint, head, {key for name in names for key in name if key}, device)
     layers = [(read[key], None if bias is None else read[bias]) for key, bias in names]
     widths = [tuple(weight.shape) for weight, _ in layers]
     inputs, outputs = [w[1] for w in widths], [w[0] for w in widths]
@@ -88,8 +102,21 @@ def load_head(checkpoint: Checkpoint, head: Head, hidden: int, device: str) -> l
     return layers
 
 
+def _read_file(checkpoint: Checkpoint, head: Head, keys: set[str], device: str) -> dict[str, Tensor]:
+    assert head.file is not None
+    path = head_file(checkpoint.folder, head.file)
+    read = read_head_file(path, head.layers[-1])
+    if read.keys() != keys:
+        raise CheckpointError(
+            f"{path} holds {_some(set(read))}, this family wants {_some(keys)}: use its own"
+        )
+    return {key: value.to(device=device, dtype=torch.float32) for key, value in read.items()}
+
+
 def head_keys(checkpoint: Checkpoint, head: Head) -> list[str]:
-    """Names of the head's weights; an lm_head that is tied is the embedding."""
+    """Names of the head's weights in the checkpoint; an lm_head that is tied is the embedding."""
+    if head.file is not None:
+        return []
     keys = [_weight_key(checkpoint, name) for name in head.layers]
     return keys + [f"{name}.bias" for name in head.layers if head.bias]
 
@@ -97,7 +124,8 @@ def head_keys(checkpoint: Checkpoint, head: Head) -> list[str]:
 def check_keys(checkpoint: Checkpoint, backbone: Iterable[str], head: Head) -> None:
     """Raises CheckpointError naming the weights that are missing, and those that nobody reads."""
     present = {key for key in checkpoint.shards() if not DERIVED.search(key)}
-    wanted = {*backbone, *head_keys(checkpoint, head)}
+    layout = layout_of(checkpoint.config())
+    wanted = {*map(layout.source, backbone), *head_keys(checkpoint, head)}
     problems = []
     if checkpoint.adapter is not None and (lost := load_adapter(checkpoint.adapter).pairs.keys() - wanted):
         raise CheckpointError(
@@ -127,17 +155,18 @@ def read_weights(
     adapter's change is added before the cast to `dtype`.
     """
     adapter = None if checkpoint.adapter is None else load_adapter(checkpoint.adapter)
+    layout = layout_of(checkpoint.config())
     files: dict[Path, list[str]] = {}
     shards = checkpoint.shards()
     for key in shapes:
-        files.setdefault(shards[key], []).append(key)
+        files.setdefault(shards[layout.source(key)], []).append(key)
     read: dict[str, Tensor] = {}
     for path, keys in files.items():
         try:
             with safe_open(path, framework="pt", device="cpu") as file:
                 for key in keys:
                     chosen = None if rows is None else rows.get(key)
-                    weight = _read_rows(checkpoint, file, key, chosen)
+                    weight = layout.take(key, _read_rows(checkpoint, file, layout.source(key), chosen))
                     weight = weight if adapter is None else adapter.add(key, weight, chosen)
                     read[key] = weight.to(device=device, dtype=dtype)
         except (SafetensorError, OSError) as error:

@@ -84,12 +84,22 @@ def test_few_mocks() -> None:
     assert mocks <= tests / 100
 
 
-TRUST = re.compile(r"trust_remote_code\s*=\s*True|pickle\.load|torch\.load\(|(?<![\w.])(?:eval|exec)\(")
+# torch.load is a pickle too, unless it reads weights only.
+TRUST = re.compile(
+    r"trust_remote_code\s*=\s*True|pickle\.load|torch\.load\((?![^()]*\bweights_only=True\))|(?<![\w.])(?:eval|exec)\("
+)
 
 
 def test_no_trust() -> None:
     """No remote code, no pickle, no eval in the source."""
     assert [str(path) for path in SOURCES if TRUST.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_trust_knows_weights_only() -> None:
+    """Exactly one way to call torch.load passes: weights only."""
+    assert not TRUST.search("torch.load(path, map_location='cpu', weights_only=True)")
+    for wrong in ("torch.load(path)", "torch.load(path, weights_only=False)", "torch.load(f(x), 1)"):
+        assert TRUST.search(wrong), wrong
 
 
 @pytest.mark.parametrize("statement", ["import prm_eval", "from prm_eval.cli import run; run(['--help'])"])
