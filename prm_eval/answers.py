@@ -103,6 +103,7 @@ def right_side(equation: str) -> str:
     """
     if _LISTED.search(equation):
         return equation
+    equation = equation.rsplit("\\approx", 1)[-1].strip() or equation
     sides = _EQUALS.split(equation)
     calculation = not re.search(r"(?<![a-zA-Z\\])[a-zA-Z]", re.sub(r"\\[a-zA-Z]+", "", sides[0]))
     return sides[-1].strip() or equation if len(sides) > 2 or calculation else equation
@@ -218,7 +219,7 @@ _REWRITE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"(?<![a-zA-Z0-9.,]) |(?<=,) (?!\d{3}(?!\d))| (?![a-zA-Z0-9.])", ""),
     )
 ]
-_WRAPPED = re.compile(r"\s*\$?\s*\\(?:text|mathrm|textbf|mbox)\b")
+_WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|mbox)\b")
 _WORDS = re.compile(r"[a-z]{2,}(?: [a-z]+)*")
 _NUMERIC = re.compile(r"^[^a-z]*\d|\\frac")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
@@ -285,7 +286,7 @@ def same_word(one: str, other: str) -> bool | None:
 
     A word read as mathematics is a product of letters: "on" would equal "no". No word is a number.
     """
-    wrapped = [bool(_WRAPPED.match(answer)) for answer in (one, other)]
+    wrapped = [bool(_WRAPPED.match(answer.lstrip().lstrip("$").lstrip())) for answer in (one, other)]
     if not any(wrapped):
         return None
     words = [normal_form(answer).casefold() for answer in (one, other)]

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TextIO
 
+OPTIONS: dict[str, Any] = {"allow_set_relation_comp": True, "timeout_seconds": None}
+
 
 @lru_cache(maxsize=8192)
 def read(answer: str) -> list[Any]:
@@ -43,16 +45,19 @@ def is_expression(answer: str) -> bool:
 
 
 def equal(gold: str, answer: str) -> bool:
-    """math-verify's verdict. Raises what math-verify raised, unless another reading matched."""
+    """math-verify's verdict, where an inequality may also name an interval (3 < x <= 4 is (3, 4]).
+
+    Raises what math-verify raised, unless another reading matched.
+    """
     from math_verify import verify
 
     one, other = read(gold), read(answer)
     if not one or not other:
         return False
     try:
-        return bool(verify(one, other, timeout_seconds=None, raise_on_error=True))
+        return bool(verify(one, other, raise_on_error=True, **OPTIONS))
     except Exception:
-        if verify(one, other, timeout_seconds=None):
+        if verify(one, other, **OPTIONS):
             return True
         raise
 
