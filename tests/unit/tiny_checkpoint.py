@@ -11,7 +11,17 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -230,16 +240,25 @@ LLAMA_TEMPLATE = r"""{{- bos_token }}
 """
 
 
-def byte_tokenizer(special: Sequence[str], pattern: str = LLAMA_PATTERN) -> Tokenizer:
-    """Byte-level BPE written by hand: 256 bytes, `MERGES`, the special tokens."""
-    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in MERGES)]
-    tokenizer = Tokenizer(models.BPE({piece: n for n, piece in enumerate(pieces)}, MERGES))
+def byte_tokenizer(
+    special: Sequence[str],
+    pattern: str = LLAMA_PATTERN,
+    bos: str | None = None,
+    more: Sequence[tuple[str, str]] = (),
+) -> Tokenizer:
+    """Byte-level BPE written by hand: 256 bytes, `MERGES` and `more`, special tokens; `bos` before a text."""
+    merges = [*MERGES, *more]
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in merges)]
+    tokenizer = Tokenizer(models.BPE({piece: n for n, piece in enumerate(pieces)}, merges))
     split = pre_tokenizers.Split(Regex(pattern), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
+    if bos is not None:
+        first = [(bos, tokenizer.token_to_id(bos))]
+        tokenizer.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=first)
     return tokenizer
 
 
@@ -258,6 +277,7 @@ def sentencepiece_tokenizer(merges: Sequence[tuple[str, str]], prepend: bool = T
     tokenizer.add_special_tokens(
         [AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>")]
     )
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return tokenizer
 
 

@@ -1,0 +1,41 @@
+"""The formats of this plugin, loaded.
+
+Invariant: a length that a model was trained with, and its configuration does not know, is its card's
+context unless the user gives another.
+"""
+
+from functools import partial
+
+from prm_eval.cards import Card, LoadOptions
+from prm_eval.readout import ReadoutModel, load
+from prm_eval_token_prms.tagged import FORMATS, TaggedText
+from prm_eval_token_prms.turns import Turns
+
+
+def tagged_model(form: str, options: LoadOptions, card: Card, base: str | None) -> ReadoutModel:
+    """One text with a tag after each step, in one of the `FORMATS`; `base` is that of a LoRA adapter."""
+    return load(
+        partial(TaggedText, form=FORMATS[form]),
+        options.path,
+        revision=options.revision,
+        base=base,
+        dtype=options.dtype,
+        device=options.device,
+        batch_tokens=options.batch_tokens,
+        max_tokens=options.max_tokens,
+        proven=card.proven,
+    )
+
+
+def turns_model(options: LoadOptions, card: Card) -> ReadoutModel:
+    """A conversation with an answer after each step, or (an outcome card) after the whole response."""
+    return load(
+        partial(Turns, whole=card.kind == "outcome"),
+        options.path,
+        revision=options.revision,
+        dtype=options.dtype,
+        device=options.device,
+        batch_tokens=options.batch_tokens,
+        max_tokens=options.max_tokens or card.context,
+        proven=card.proven,
+    )
