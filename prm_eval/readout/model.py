@@ -34,6 +34,11 @@ class ReadoutModel:
         self.default_aggregation = family.default_aggregation
         self.fingerprint = hashlib.sha256(f"{engine.identity}\n{family.identity}".encode()).hexdigest()
 
+    def with_family(self, family: Family) -> "ReadoutModel":
+        """The same weights, loaded once, read by another family that has the same head."""
+        assert family.head == self._family.head, "another head would need other weights"
+        return ReadoutModel(family, self._engine, self._limit, self._proven)
+
     def prepare(self, candidates: Sequence[Candidate]) -> list[Work | Unscored]:
         """Token ids and marks of each candidate, named by content; no forward pass."""
         repaired = [repair(candidate) for candidate in candidates]
