@@ -37,23 +37,37 @@ def load_backbone(checkpoint: Checkpoint, head: Head, dtype: torch.dtype, device
     Raises CheckpointError for an unknown architecture and for missing, unexpected or misshapen
     weights.
     """
-    from transformers import MODEL_MAPPING
-
-    config = native_config(checkpoint)
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
-        model: Any = MODEL_MAPPING[type(config)](config)
-    wanted = {PREFIX + key: value.shape for key, value in model.state_dict().items()}
-    check_keys(checkpoint, wanted.keys(), head)
+    model = empty_backbone(checkpoint)
+    wanted = check_weights(checkpoint, head, model)
     read = read_weights(checkpoint, wanted, dtype, device)
     model.load_state_dict({key.removeprefix(PREFIX): value for key, value in read.items()}, assign=True)
     # Buffers are no weights: built on the meta device, they would be uninitialised memory.
-    model.rotary_emb = type(model.rotary_emb)(config=config).to(device)
+    model.rotary_emb = type(model.rotary_emb)(config=model.config).to(device)
     if (scale := getattr(model.embed_tokens, "scalar_embed_scale", None)) is not None:  # Gemma's
         model.embed_tokens.embed_scale = torch.tensor(scale, device=device)
     lost = [name for name, buffer in model.named_buffers() if buffer.is_meta]
     assert not lost, f"{lost} of {type(model).__name__} have no values"
     ready: nn.Module = model.eval().requires_grad_(False)
     return ready
+
+
+def empty_backbone(checkpoint: Checkpoint) -> Any:
+    """The native class on the meta device: no memory, no random numbers for weights to be replaced."""
+    from transformers import MODEL_MAPPING
+
+    config = native_config(checkpoint)
+    with torch.device("meta"):
+        return MODEL_MAPPING[type(config)](config)
+
+
+def check_weights(checkpoint: Checkpoint, head: Head, empty: Any) -> dict[str, torch.Size]:
+    """The shapes of the backbone's weights by their native names; reads no tensor.
+
+    Raises CheckpointError when the checkpoint has not exactly these and the head's.
+    """
+    wanted = {PREFIX + key: value.shape for key, value in empty.state_dict().items()}
+    check_keys(checkpoint, wanted.keys(), head)
+    return wanted
 
 
 def native_config(checkpoint: Checkpoint) -> Any:
