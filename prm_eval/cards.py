@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from prm_eval.types import RewardModel
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
+EngineName = Literal["torch", "vllm", "server"]
 VERIFIED = "format verified on the model card"
 RECALLED = "format recalled, not verified"
 TRUSTED = "the format is the user's word"
@@ -51,6 +52,9 @@ class LoadOptions:
     device: str = "auto"
     batch_tokens: int = 16384
     max_tokens: int | None = None
+    engine: EngineName = "torch"
+    url: str | None = None
+    tensor_parallel: int = 1
 
 
 def described(card: Card) -> Callable[[Factory], Factory]:
@@ -87,8 +91,14 @@ def checkpoint_factory(
         device: str = "auto",
         batch_tokens: int = 16384,
         max_tokens: int | None = None,
+        engine: EngineName = "torch",
+        url: str | None = None,
+        tensor_parallel: int = 1,
     ) -> RewardModel:
-        return build(LoadOptions(path, revision, dtype, device, batch_tokens, max_tokens), card)
+        options = LoadOptions(
+            path, revision, dtype, device, batch_tokens, max_tokens, engine, url, tensor_parallel
+        )
+        return build(options, card)
 
     factory = make if path is None else functools.partial(make, path=path)
     line, newline, rest = doc.partition("\n")

@@ -10,6 +10,7 @@ from prm_eval.hooks import hookimpl
 from prm_eval.types import RewardModel
 
 PROVEN = VERIFIED
+ENGINES = ("torch", "vllm", "server")
 INPUT = "ChatML with the card's system message; <extra_0> after each step"
 MARK = "each <extra_0>: softmax over two classes, class 1"
 
@@ -39,7 +40,7 @@ def _outcome(options: LoadOptions, card: Card) -> RewardModel:
 
 
 def _card(source: str, proven: str = PROVEN, context: int | None = 4096) -> Card:
-    return Card("step", INPUT, MARK, "product", source, proven, context)
+    return Card("step", INPUT, MARK, "product", source, proven, context, ENGINES)
 
 
 prm_7b = checkpoint_factory(
@@ -78,6 +79,7 @@ rm_72b = checkpoint_factory(
         source="model card of Qwen/Qwen2.5-Math-RM-72B",
         proven=PROVEN,
         context=4096,
+        engines=ENGINES,
     ),
     "Qwen2.5-Math-RM-72B: one unbounded number per response, read at its last token.",
     "Qwen/Qwen2.5-Math-RM-72B",

@@ -7,7 +7,8 @@ Qwen/Qwen2.5-Math-PRM-7B and Qwen/Qwen2.5-Math-RM-72B.
 from functools import partial
 
 from prm_eval.cards import Card, LoadOptions
-from prm_eval.readout import ReadoutModel, load_card
+from prm_eval.engines import load_card
+from prm_eval.readout import ReadoutModel
 from prm_eval.readout.families import StepHead, WholeHead
 
 SYSTEM = r"Please reason step by step, and put your final answer within \boxed{}."

@@ -6,7 +6,7 @@ Invariant: importing this package imports no torch; `load` does, when it is call
 from collections.abc import Callable
 
 from prm_eval.cards import Card, DType, LoadOptions
-from prm_eval.errors import MissingExtra
+from prm_eval.errors import BadOption, MissingExtra
 from prm_eval.readout.checkpoint import locate
 from prm_eval.readout.model import ReadoutModel
 from prm_eval.readout.rendering import Engine, Family, Head, Rendered, Rows, rendered, shortest
@@ -68,7 +68,12 @@ def load(
 
 
 def load_card(make_family: Callable[[Tokens], Family], options: LoadOptions, card: Card) -> ReadoutModel:
-    """`load` with a factory's options; provenance says how the card's format is proven."""
+    """`load` with a factory's options; provenance says how the card's format is proven.
+
+    This is the torch door: `engines.load_card` takes the other engines too.
+    """
+    if options.engine != "torch":
+        raise BadOption(f"engine={options.engine}: this model runs with engine=torch only")
     return load(
         make_family,
         options.path,

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from prm_eval_qwen import PROVEN, prm_eval_reward_models
 from prm_eval_qwen.models import SYSTEM
 from tiny_checkpoint import Reference, save_checkpoint
 
+from prm_eval.cards import LoadOptions
 from prm_eval.plugins import load_registry
 from prm_eval.testing import RewardModelContract
 from prm_eval.types import Candidate, PreparedRewardModel, Problem, RewardModel, Score, Step
@@ -39,8 +41,7 @@ def test_names_and_options() -> None:
     factories = prm_eval_reward_models()
     assert set(factories) == NAMES
     for factory in factories.values():
-        options = ["path", "revision", "dtype", "device", "batch_tokens", "max_tokens"]
-        assert list(inspect.signature(factory).parameters) == options
+        assert list(inspect.signature(factory).parameters) == [field.name for field in fields(LoadOptions)]
         assert (factory.__doc__ or "").splitlines()[0].endswith(".")
 
 

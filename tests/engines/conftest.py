@@ -1,0 +1,31 @@
+"""What the tests of the engines share: the tiny checkpoints, and the table of differences at the end."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+
+DIFFERENCES: dict[tuple[str, str], float] = {}
+Report = Callable[[str, str, float], None]
+
+
+@pytest.fixture
+def report() -> Report:
+    """Notes the largest difference to the torch engine of one family and engine."""
+
+    def note(family: str, engine: str, difference: float) -> None:
+        DIFFERENCES[family, engine] = max(difference, DIFFERENCES.get((family, engine), 0.0))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what `report` was told."""
+    if not DIFFERENCES:
+        return
+    terminalreporter.section("largest difference of a readout to the torch engine, float32")
+    for (family, engine), value in sorted(DIFFERENCES.items()):
+        terminalreporter.write_line(f"{family:34} {engine:22} {value:.1e}")
