@@ -68,8 +68,10 @@ def parse_candidate(row: Mapping[str, Any], path: object, line: int) -> Candidat
     if index < 0:
         raise field.wrong("index", "a whole number from 0", index)
     answer = field.may("answer", (str, int, float), "text or a number")
-    prediction = field.may("prediction", (str, int, float), "text or a number")
     meta = dict(field.may("meta", dict, "an object") or {})
+    prediction = field.may("prediction", (str, int, float), "text or a number")
+    if prediction is None:  # data sets that keep their own fields in `meta` keep this one there too
+        prediction = Field(meta, path, line).may("prediction", (str, int, float), "text or a number")
     extra = {key: value for key, value in row.items() if key not in _NAMED}
     problem = Problem(
         id=str(field.need("problem_id", (str, int), "text")),

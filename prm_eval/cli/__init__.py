@@ -91,3 +91,5 @@ def _log_to_stderr(verbose: bool) -> None:
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
     logger.propagate = False
     os.environ.setdefault("LMEVAL_LOG_LEVEL", "INFO" if verbose else "ERROR")
+    if not sys.stderr.isatty():  # the libraries' own bars would fill a log file
+        os.environ.setdefault("TQDM_DISABLE", "1")

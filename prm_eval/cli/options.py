@@ -77,7 +77,7 @@ reward_models = click.option(
     help="A reward model (see `prm-eval plugins list`); repeatable.",
 )  # fmt: skip
 max_unscored = click.option(
-    "--max-unscored", type=Share(), default="10%", show_default=True,
+    "--max-unscored", type=Share(), default="50%", show_default=True,
     help="Exit 1 when more candidates than this are unscored, for any reward model.",
 )  # fmt: skip
 retry_unscored = click.option(

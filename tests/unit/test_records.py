@@ -109,6 +109,12 @@ def test_lone_surrogates_are_read_as_replacement(tmp_path: Path, caplog: pytest.
     assert "1 responses hold lone surrogates" in caplog.text
 
 
+def test_prediction_in_meta() -> None:
+    """An extracted answer that a data set keeps in meta counts where the line has none of its own."""
+    assert parse_candidate({**ROW, "meta": {"prediction": "3"}}, "f", 1).prediction == "3"
+    assert parse_candidate({**ROW, "meta": {"prediction": "3"}, "prediction": 4}, "f", 1).prediction == "4"
+
+
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 ROWS = st.fixed_dictionaries(
     {"problem_id": TEXT, "problem": TEXT, "index": st.integers(0, 99), "response": TEXT},

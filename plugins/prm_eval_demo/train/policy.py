@@ -54,4 +54,4 @@ def train_policy(folder: Path, steps: int = STEPS) -> None:
     # Spelled out: an absent top_k means 50 to some versions of transformers, another distribution.
     sampler = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0}
     ids = {key: config[key] for key in ("eos_token_id", "pad_token_id")}
-    write_json(folder / "generation_config.json", {**sampler, **ids, "max_new_tokens": 96})
+    write_json(folder / "generation_config.json", {**sampler, **ids})
