@@ -6,7 +6,16 @@ Invariant: importing this file imports no torch. Only two rows of the LM head ar
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from prm_eval.cards import RECALLED, VERIFIED, Card, DType, LoadOptions, checkpoint_factory, described
+from prm_eval.cards import (
+    RECALLED,
+    VERIFIED,
+    Card,
+    DType,
+    EngineName,
+    LoadOptions,
+    checkpoint_factory,
+    described,
+)
 from prm_eval.hooks import hookimpl
 from prm_eval.types import RewardModel
 
@@ -48,8 +57,14 @@ def _adapter_factory(form: str, card: Card, doc: str, path: str) -> Callable[...
         device: str = "auto",
         batch_tokens: int = 16384,
         max_tokens: int | None = None,
+        engine: EngineName = "torch",
+        url: str | None = None,
+        tensor_parallel: int = 1,
     ) -> RewardModel:
-        return _tagged(form, LoadOptions(path, revision, dtype, device, batch_tokens, max_tokens), card, base)
+        options = LoadOptions(
+            path, revision, dtype, device, batch_tokens, max_tokens, engine, url, tensor_parallel
+        )
+        return _tagged(form, options, card, base)
 
     line, newline, rest = doc.partition("\n")
     make.__doc__ = (line.removesuffix(".") + " (recalled)." if card.recalled else line) + newline + rest
@@ -60,7 +75,9 @@ ADAPTER_HELP = """
 
 `path` is a folder or hub id of whole weights, or of a LoRA adapter: then `base` is the model it
 was trained on (default: the one that the adapter names), and scale * B @ A is added in float32 to
-the base's linear layers at load. Adapters with other kinds of layers are refused."""
+the base's linear layers at load. Adapters with other kinds of layers are refused, and so are
+adapters on vLLM: merge them first."""
+ENGINES = ("torch", "vllm", "server")
 
 math_shepherd = checkpoint_factory(
     partial(_tagged, "math-shepherd"),
@@ -71,6 +88,7 @@ math_shepherd = checkpoint_factory(
         "min",
         "model card of peiyi9979/math-shepherd-mistral-7b-prm; arXiv 2312.08935",
         VERIFIED,
+        engines=ENGINES,
     ),
     """Math-Shepherd: P(+) against P(-) at the ки after each step, min by default.
 
@@ -87,6 +105,7 @@ math_psa = _adapter_factory(
         "min",
         "code of openreasoner/openr",
         RECALLED + ": the numbering of steps and the blank after a tag; tag and ids verified",
+        engines=ENGINES,
     ),
     "OpenR Math-psa: P(+) against P(-) after each step; LoRA on Qwen2.5-Math-7B-Instruct." + ADAPTER_HELP,
     "openreasoner/Math-psa",
@@ -101,6 +120,7 @@ def _versa(name: str, path: str) -> Callable[..., RewardModel]:
         "min",
         "code of UW-Madison-Lee-Lab/VersaPRM; arXiv 2502.06737",
         "format verified in the authors' code",
+        engines=ENGINES,
     )
     doc = f"{name}: P(+) against P(-) after each step, min by default." + ADAPTER_HELP
     return _adapter_factory("versaprm", card, doc, path)
@@ -129,6 +149,7 @@ def _rlhflow(kind: str, data: str) -> Callable[..., RewardModel]:
         "RLHFlow/RLHF-Reward-Modeling, math-rm",
         "format verified in the authors' code" if step else RECALLED + ": the blank before the answer",
         8192,
+        ENGINES,
     )
     doc = f"RLHFlow Llama3.1-8B {kind} of {data} data: P(+) against P(-), one pass per response."
     rest = """

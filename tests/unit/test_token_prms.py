@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, processors
 from transformers import AutoTokenizer, PreTrainedModel
 
 from prm_eval.cards import card_of
-from prm_eval.errors import CheckpointError
+from prm_eval.errors import BadOption, CheckpointError
 from prm_eval.readout import Rendered, Tokens
 from prm_eval.testing import RewardModelContract
 from prm_eval.types import Candidate, Problem, RewardModel, Score, Step, Unscored
@@ -228,6 +228,8 @@ def test_psa_adapter(qwen: Saved, tmp_path: Path) -> None:
     assert score(model, TWO) != score(FACTORIES["math-psa-7b"](path=str(folder)), TWO)
     with pytest.raises(CheckpointError, match="holds no adapter"):
         FACTORIES["math-psa-7b"](path=str(folder), base=str(folder))
+    with pytest.raises(BadOption, match="merge the adapter"):
+        FACTORIES["math-psa-7b"](path=str(tmp_path / "adapter"), base=str(folder), engine="vllm")
 
 
 def test_versa_ids_by_hand(llama: Saved) -> None:
