@@ -19,6 +19,9 @@ THIN = 10
 REPEATED = 0.1
 """An easy problem may get N equal responses by honest sampling; this share of all problems may not."""
 
+UNCOVERED = 0.02
+"""Above this share of unscored candidates, picking by score is partly picking by what was scored."""
+
 _NAMED = 5
 
 
@@ -55,6 +58,12 @@ def of_scores(
     """Models without steps, and per view: nothing scored, all equal, thin evidence, negatives."""
     named = [name for name in aggregations if name != MODEL_OWN]
     for score_set in score_sets:
+        missing = sum(not isinstance(result, Score) for result in score_set.results)
+        if missing > UNCOVERED * len(score_set.results):
+            yield (
+                f"{score_set.model} left {missing / len(score_set.results):.1%} of the candidates unscored, and"
+                " those rank last: its picks also say which responses it could read"
+            )
         given = [result for result in score_set.results if isinstance(result, Score)]
         if named and given and all(score.steps is None for score in given):
             yield f"{score_set.model} gives no step scores: under {_some(named)} its own value stands"

@@ -113,7 +113,7 @@ def _print_auc(console: Console, rows: Sequence[Row]) -> None:
 
 def _print_comparisons(console: Console, comparisons: Sequence[Row]) -> None:
     """The best selector against every other one; the oracle is no selector."""
-    kept = [c for c in comparisons if "pass_at_k" not in {c["a"]["metric"], c["b"]["metric"]}]
+    kept = [c for c in comparisons if not {c["a"]["metric"], c["b"]["metric"]} & {"pass_at_k", "oracle"}]
     if not kept:
         return
     best = _best(kept)

@@ -359,3 +359,15 @@ def test_recorded_math500_candidates():
     assert pick(results, metric="oracle", k=3)["value"] == pytest.approx(sum(map(any, right.values())) / 500)
     firsts = sum(row["correct"] for row in rows if row["index"] == 0)
     assert pick(results, metric="first", k=3)["value"] == pytest.approx(firsts / 500)
+
+
+def test_low_coverage_is_a_caution() -> None:
+    """A model that leaves candidates unscored is said to pick by what it could read as well."""
+    candidates = [Candidate(Problem("p", "?", "1"), i, str(i)) for i in range(4)]
+    grades = [Grade(str(i), i == 0, str(i)) for i in range(4)]
+    for missing, said in ((0, False), (1, True)):
+        results = [Unscored("too long: 9 tokens")] * missing + [Score(float(i)) for i in range(4 - missing)]
+        found = evaluate(
+            candidates, grades, [ScoreSet("m", results, None)], strategies={}, aggregations={"model": None}
+        )
+        assert any("left 25.0% of the candidates unscored" in warning for warning in found["warnings"]) == said
