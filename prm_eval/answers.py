@@ -227,7 +227,7 @@ _BASED = re.compile(r"([0-9A-Za-z]+)_\{?(\d+)\}?")
 _DIGITS = r"\d{1,300}"
 _PLAIN = re.compile(
     rf"([+-]?(?:\d{{1,9}}(?=\\frac))?)(?:({_DIGITS}(?:\.\d{{0,300}})?|\.{_DIGITS})|({_DIGITS})/({_DIGITS})"
-    rf"|\\frac\{{([+-]?{_DIGITS})\}}\{{({_DIGITS})\}})",
+    rf"|\\frac\{{([+-]?{_DIGITS})\}}\{{({_DIGITS})\}})°?",
     re.ASCII,
 )
 
@@ -259,7 +259,7 @@ def _peel(answer: str) -> str:
 
 
 def plain_number(normal: str) -> Fraction | None:
-    r"""The exact value of an integer, a decimal, `a/b`, `\frac{a}{b}` or a mixed number in normal form."""
+    r"""The exact value of an integer, decimal, `a/b`, `\frac{a}{b}` or mixed number; 30° is 30 as to math-verify."""
     found = _PLAIN.fullmatch(normal)
     if not found:
         return None

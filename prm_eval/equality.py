@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from prm_eval.answers import based_number, normal_form, plain_number, same_word
@@ -19,19 +20,22 @@ _NEAR = Fraction(1, 100_000)  # math-verify rounds decimals to 6 places: nearer 
 _NO_GOLD = Unscored("the problem has no gold answer")
 
 
-@dataclass(slots=True)
+@dataclass
 class Answer:
     """One distinct answer: as first written, its normal form, its exact value when it is a number."""
 
     raw: str
     normal: str
     plain: Fraction | None
-    reading: Reading | None
+
+    @cached_property
+    def reading(self) -> Reading | None:
+        return reading(self.normal)
 
     @classmethod
     def of(cls, raw: str) -> "Answer":
         normal = normal_form(raw)
-        return cls(raw, normal, plain_number(normal), reading(normal))
+        return cls(raw, normal, plain_number(normal))
 
 
 @dataclass(slots=True)
@@ -100,6 +104,9 @@ class Grader:
         based = based_number(gold.normal), based_number(answer.normal)
         if all(based):
             return based[0] == based[1]
+        for one, other in ((based[0], answer.plain), (based[1], gold.plain)):
+            if one and one[0].isdecimal() and other is not None:
+                return int(one[0]) == other  # a base that only one side names is not held against it
         word = same_word(gold.raw, answer.raw)
         if word is not None:
             return word

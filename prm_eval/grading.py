@@ -139,7 +139,7 @@ def _grade_problem(
     """Our own grades of one problem's candidates, whatever labels came with them."""
     with grader:
         found = [_find_answer(candidate, kind, grader) for candidate in candidates]
-        distinct = {raw: Answer.of(raw) for raw in found if isinstance(raw, str)}
+        distinct = {raw: Answer.of(raw) for raw in dict.fromkeys(found) if isinstance(raw, str)}
         unique = list({answer.normal: answer for answer in reversed(distinct.values())}.values())[::-1]
         if kind == "choice":
             classes = _choice_classes(gold, unique)

@@ -9,7 +9,6 @@ import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from prm_eval.answers import plain_number
 
@@ -86,12 +85,11 @@ def reading(normal: str) -> Reading | None:
     ]
     try:
         computed = [_INFINITE.get(part.strip()) or _Expression(part).result() for part in parts]
+        values = [number for number, _ in computed]
+        values = _merged(body, values) if _UNION.fullmatch(body) else values
     except (ArithmeticError, ValueError, RecursionError):
         return None
-    if _UNION.fullmatch(body) and not _separate(body, [number for number, _ in computed]):
-        return None
-    magnitude = max(size for _, size in computed)
-    return Reading(tuple(number for number, _ in computed), magnitude, name)
+    return Reading(tuple(values), max(size for _, size in computed), name)
 
 
 def clearly_differ(one: Reading | None, other: Reading | None) -> bool:
@@ -126,14 +124,18 @@ def _linear(equation: str) -> Reading | None:
     return Reading((*values, complex(totals.get("", 0) / first)), 1.0, _EQUATION)
 
 
-def _separate(union: str, ends: list[complex]) -> bool:
-    """Whether intervals stand in order without merging: then a union is determined by its ends."""
-    touching = "]\\cup" in union or "\\cup[" in union
-    reals = [end.real for end in ends]
-    pairs = list(pairwise(reals))
-    return all(left < right for left, right in pairs[::2]) and all(
-        left < right or (left == right and not touching) for left, right in pairs[1::2]
-    )
+def _merged(union: str, ends: list[complex]) -> list[complex]:
+    """The ends of a union of intervals once those that overlap are joined; ValueError where unsure."""
+    found: list[complex] = []
+    for start, end in sorted(zip(ends[::2], ends[1::2], strict=True), key=lambda pair: pair[0].real):
+        touching = found and start.real == found[-1].real and ("]" in union or "[" in union)
+        if start.real >= end.real or touching:
+            raise ValueError("an empty interval, or a closed end that may join two")
+        if found and start.real < found[-1].real:
+            found[-1] = max(found[-1], end, key=lambda value: value.real)
+        else:
+            found += [start, end]
+    return found
 
 
 def _parts(body: str) -> list[str]:
