@@ -259,7 +259,7 @@ def _peel(answer: str) -> str:
 
 
 def plain_number(normal: str) -> Fraction | None:
-    r"""The exact value of an integer, decimal, `a/b`, `\frac{a}{b}` or mixed number; 30° is 30 as to math-verify."""
+    r"""The exact value of an integer, decimal, `a/b`, `\frac{a}{b}` or mixed number; 30° is 30."""
     found = _PLAIN.fullmatch(normal)
     if not found:
         return None
