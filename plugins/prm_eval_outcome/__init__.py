@@ -35,7 +35,7 @@ def prm_eval_reward_models() -> Mapping[str, Callable[..., RewardModel]]:
         | athene
         | internlm2
         | {
-            "armorm-llama3-8b": armorm,
+            "armorm-llama3-8b": armorm_8b,
             "llama-3.1-nemotron-70b-reward": nemotron_70b,
             "nemotron-4-340b-reward": nemotron_340b,
             "sequence-classifier": sequence_classifier,
@@ -102,7 +102,8 @@ def _sequence_classifier(options: LoadOptions, card: Card) -> RewardModel:
     return load_sequence_classifier(options, card)
 
 
-armorm = checkpoint_factory(
+# Not `armorm`: the submodule of that name would take its place once it is imported.
+armorm_8b = checkpoint_factory(
     _armorm,
     _outcome(
         CHAT,
