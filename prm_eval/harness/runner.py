@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from prm_eval.errors import PrmEvalError, UnknownName, UsageError
+from prm_eval.errors import UsageError
 from prm_eval.harness.docs import identical_samples
 from prm_eval.harness.tasks import TaskFile, generation_twin
 from prm_eval.records import write_json
@@ -25,9 +25,6 @@ Progress = Callable[[int, int], None]
 
 GENERATIONS = "generations.jsonl"
 SETTINGS = "generation.json"
-# lm-eval's own default is 1, which took seven times as long on a tiny model
-BATCH_SIZE = 32
-HF_NAMES = ("hf", "hf-auto", "huggingface")
 # transformers would fall back to top_k 50 and to what the checkpoint's generation_config says, which
 # no other back end does
 HF_SAMPLING = {"top_k": 0, "repetition_penalty": 1.0}
@@ -93,9 +90,10 @@ def _run(sampling: Sampling, task: TaskFile, out: Path, progress: Progress | Non
     import lm_eval
 
     from prm_eval.harness import seeding
+    from prm_eval.harness.models import load_model
     from prm_eval.harness.seeds import RepeatSeeds
 
-    lm = _load_model(sampling)
+    lm = load_model(sampling.model, sampling.model_args, sampling.batch_size)
     if lm.world_size > 1:
         raise UsageError(
             f"{lm.world_size} processes were started and generation runs in one: use a back end that spreads"
@@ -148,48 +146,6 @@ def _check(sampling: Sampling, out: Path) -> None:
         raise UsageError(f"{out} is a file: name a folder")
 
 
-def _load_model(sampling: Sampling) -> Any:
-    import lm_eval.models  # noqa: F401 - fills the registry
-    from lm_eval.api.registry import get_model, model_registry
-
-    import prm_eval.harness.replay  # noqa: F401 - registers prm-replay
-
-    if sampling.model not in model_registry:
-        raise UnknownName("lm-eval model", sampling.model, model_registry.keys())
-    args = sampling.model_args
-    try:
-        kind = get_model(sampling.model)
-        extra = {"batch_size": _batch_size(sampling), "device": _device(sampling)}
-        if isinstance(args, str):
-            return kind.create_from_arg_string(args, extra)
-        return kind.create_from_arg_obj(dict(args), extra)
-    except PrmEvalError:
-        raise
-    except Exception as error:  # the back ends raise whatever their libraries raise
-        reason = " ".join(str(error).split())
-        raise UsageError(
-            f"lm-eval cannot load the model {sampling.model} ({args}): {type(error).__name__}: {reason}"
-        ) from error
-
-
-def _batch_size(sampling: Sampling) -> str | int | None:
-    """HF's default of 1 is cured; the other back ends batch by themselves."""
-    if sampling.batch_size is None and sampling.model in HF_NAMES:
-        return BATCH_SIZE
-    return sampling.batch_size
-
-
-def _device(sampling: Sampling) -> str | None:
-    """HF's default of cuda is cured where there is none; a device that was asked for is kept."""
-    asked = "device" in sampling.model_args if isinstance(sampling.model_args, Mapping) else (
-        "device=" in sampling.model_args
-    )  # fmt: skip
-    if asked or sampling.model not in HF_NAMES:
-        return None
-    # the back end has just loaded torch, which this module must not import
-    return None if sys.modules["torch"].cuda.is_available() else "cpu"
-
-
 def _load_task(sampling: Sampling, task: TaskFile) -> Any:
     from lm_eval.tasks import TaskManager
 
@@ -225,6 +181,8 @@ def _wants_chat_template(sampling: Sampling, lm: Any) -> bool:
 
 
 def _settings(sampling: Sampling, task: TaskFile, options: Mapping[str, Any], chat: bool) -> dict[str, Any]:
+    from prm_eval.harness.models import default_batch_size
+
     args = sampling.model_args
     return {
         "task": task.name,
@@ -233,7 +191,7 @@ def _settings(sampling: Sampling, task: TaskFile, options: Mapping[str, Any], ch
         "seed": sampling.seed,
         "data": sampling.data,
         "limit": sampling.limit,
-        "batch_size": _batch_size(sampling),
+        "batch_size": default_batch_size(sampling.model, sampling.batch_size),
         "gen_kwargs": dict(options),
         "apply_chat_template": chat,
         "lm_eval": version("lm_eval"),
