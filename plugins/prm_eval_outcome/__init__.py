@@ -17,6 +17,8 @@ from prm_eval.cards import (
 from prm_eval.hooks import hookimpl
 from prm_eval.types import RewardModel
 
+ENGINES = ("torch", "vllm", "server")
+TORCH = ("torch",)
 CHAT = "the chat template, problem and response"
 IN_CODE = "format verified in the authors' repository"
 
@@ -43,8 +45,15 @@ def prm_eval_reward_models() -> Mapping[str, Callable[..., RewardModel]]:
     )
 
 
-def _outcome(words: str, mark: str, source: str, proven: str, context: int | None = None) -> Card:
-    return Card("outcome", words, mark, "none", source, proven, context)
+def _outcome(
+    words: str,
+    mark: str,
+    source: str,
+    proven: str,
+    context: int | None = None,
+    engines: tuple[str, ...] = ENGINES,
+) -> Card:
+    return Card("outcome", words, mark, "none", source, proven, context, engines)
 
 
 def _acemath(size: str) -> Callable[..., RewardModel]:
@@ -79,7 +88,7 @@ def _internlm2(name: str, path: str) -> Callable[..., RewardModel]:
 
     source = "model_cards/internlm2_reward.md of InternLM/InternLM; the tokenizer from memory"
     mark = "the reward token at the end: a value head"
-    card = _outcome(f"{CHAT}, then the reward token", mark, source, RECALLED)
+    card = _outcome(f"{CHAT}, then the reward token", mark, source, RECALLED, engines=TORCH)
     doc = f"InternLM2-{name.upper()}-Reward: one raw number per response, on a native Llama backbone."
     return checkpoint_factory(build, card, doc, f"internlm/internlm2-{path}-reward")
 
@@ -111,6 +120,7 @@ armorm_8b = checkpoint_factory(
         "armo-rm/ of RLHFlow/RLHF-Reward-Modeling",
         IN_CODE,
         4096,
+        TORCH,
     ),
     "ArmoRM-Llama3-8B-v0.1: 19 objectives mixed by a gate that reads the prompt.",
     "RLHFlow/ArmoRM-Llama3-8B-v0.1",

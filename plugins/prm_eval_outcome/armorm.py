@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from prm_eval.cards import Card, LoadOptions
+from prm_eval.engines import load_card
 from prm_eval.errors import CheckpointError
-from prm_eval.readout import Head, ReadoutModel, Rendered, Rows, Tokens, load_card, rendered, shortest
+from prm_eval.readout import Head, ReadoutModel, Rendered, Rows, Tokens, rendered, shortest
 from prm_eval.readout.checkpoint import Checkpoint, read_json
 from prm_eval.readout.families import softmax
 from prm_eval.readout.outcomes import ChatScalar

@@ -8,8 +8,9 @@ nvidia/Llama-3.1-Nemotron-70B-Reward-HF.
 from functools import partial
 
 from prm_eval.cards import Card, LoadOptions
+from prm_eval.engines import load_card
 from prm_eval.errors import CheckpointError
-from prm_eval.readout import Head, ReadoutModel, Tokens, load_card
+from prm_eval.readout import Head, ReadoutModel, Tokens
 from prm_eval.readout.checkpoint import read_json
 from prm_eval.readout.outcomes import ChatScalar
 

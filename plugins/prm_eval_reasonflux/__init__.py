@@ -7,10 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
 
-from prm_eval.cards import RECALLED, VERIFIED, Card, DType, LoadOptions, checkpoint_factory, described
+from prm_eval.cards import (
+    RECALLED,
+    VERIFIED,
+    Card,
+    DType,
+    EngineName,
+    LoadOptions,
+    checkpoint_factory,
+    described,
+)
 from prm_eval.hooks import hookimpl
 from prm_eval.types import RewardModel
 
+ENGINES = ("torch", "vllm", "server")
 SOURCE = "ReasonFlux_PRM/ of Gen-Verse/ReasonFlux"
 STEPS = Card(
     kind="step",
@@ -20,6 +30,7 @@ STEPS = Card(
     source=SOURCE,
     proven=VERIFIED,
     context=4096,
+    engines=ENGINES,
 )
 WHOLE = Card(
     kind="outcome",
@@ -28,6 +39,7 @@ WHOLE = Card(
     aggregation="none",
     source=SOURCE,
     proven=VERIFIED,
+    engines=ENGINES,
 )
 
 
@@ -45,6 +57,9 @@ def prm_7b(
     device: str = "auto",
     batch_tokens: int = 16384,
     max_tokens: int | None = None,
+    engine: EngineName = "torch",
+    url: str | None = None,
+    tensor_parallel: int = 1,
     score: Literal["step", "selection"] = "step",
     alpha: float = 1.0,
 ) -> RewardModel:
@@ -56,7 +71,9 @@ def prm_7b(
     """
     from prm_eval_reasonflux.steps import load_selection, load_steps
 
-    options = LoadOptions(path, revision, dtype, device, batch_tokens, max_tokens)
+    options = LoadOptions(
+        path, revision, dtype, device, batch_tokens, max_tokens, engine, url, tensor_parallel
+    )
     if score == "step":
         return load_steps(options, STEPS)
     recalled = replace(STEPS, proven=f"{RECALLED}: the selection score and alpha")

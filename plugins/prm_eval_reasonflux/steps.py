@@ -11,7 +11,8 @@ from typing import Any
 
 from prm_eval.aggregate import mean
 from prm_eval.cards import Card, LoadOptions
-from prm_eval.readout import ReadoutModel, Rendered, Rows, Tokens, load_card
+from prm_eval.engines import load_card
+from prm_eval.readout import ReadoutModel, Rendered, Rows, Tokens
 from prm_eval.readout.families import StepHead
 from prm_eval.readout.outcomes import response_text
 from prm_eval.types import Candidate, Score, Step, Unscored, Work

@@ -6,7 +6,8 @@ Invariant: no template and no special token. Source: ReasonFlux_PRM/utils/rm_uti
 import numpy as np
 
 from prm_eval.cards import Card, LoadOptions
-from prm_eval.readout import Head, ReadoutModel, Rendered, Rows, Tokens, load_card, rendered, shortest
+from prm_eval.engines import load_card
+from prm_eval.readout import Head, ReadoutModel, Rendered, Rows, Tokens, rendered, shortest
 from prm_eval.readout.families import EMPTY
 from prm_eval.readout.outcomes import response_text
 from prm_eval.types import Candidate, Score, Unscored

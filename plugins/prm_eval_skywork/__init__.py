@@ -9,6 +9,7 @@ from prm_eval.cards import VERIFIED, Card, LoadOptions, checkpoint_factory
 from prm_eval.hooks import hookimpl
 from prm_eval.types import RewardModel
 
+ENGINES = ("torch", "vllm", "server")
 PRMS = ("1.5B", "7B")
 V2 = (
     "Llama-3.1-8B",
@@ -41,6 +42,7 @@ def _prm(size: str) -> Callable[..., RewardModel]:
         source=f"SkyworkAI/skywork-o1-prm-inference and the model card of {path}",
         proven=VERIFIED,
         context=4096,
+        engines=ENGINES,
     )
     doc = f"Skywork-o1-Open-PRM-Qwen-2.5-{size}: a value between 0 and 1 per line, mean by default."
     return checkpoint_factory(_load_prm, card, doc, path)
@@ -56,6 +58,7 @@ def _reward(model: str, context: int | None) -> Callable[..., RewardModel]:
         source=f"model card of {path}",
         proven=VERIFIED,
         context=context,
+        engines=("torch",) if "Gemma" in model else ENGINES,
     )
     return checkpoint_factory(_load_reward, card, f"{model}: one raw number per response.", path)
 

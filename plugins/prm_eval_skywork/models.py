@@ -11,8 +11,9 @@ import numpy as np
 
 from prm_eval.aggregate import mean
 from prm_eval.cards import Card, LoadOptions
+from prm_eval.engines import load_card
 from prm_eval.errors import CheckpointError
-from prm_eval.readout import Head, ReadoutModel, Rendered, Rows, Tokens, load_card, rendered, shortest
+from prm_eval.readout import Head, ReadoutModel, Rendered, Rows, Tokens, rendered, shortest
 from prm_eval.readout.families import EMPTY
 from prm_eval.readout.outcomes import ChatScalar
 from prm_eval.steps import candidate_steps

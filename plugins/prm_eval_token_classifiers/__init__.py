@@ -6,10 +6,20 @@ Invariant: importing this file imports no torch.
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from prm_eval.cards import TRUSTED, VERIFIED, Card, DType, LoadOptions, checkpoint_factory, described
+from prm_eval.cards import (
+    TRUSTED,
+    VERIFIED,
+    Card,
+    DType,
+    EngineName,
+    LoadOptions,
+    checkpoint_factory,
+    described,
+)
 from prm_eval.hooks import hookimpl
 from prm_eval.types import RewardModel
 
+ENGINES = ("torch", "vllm", "server")
 INPUT = "problem, then each step closed by a separator; every piece encoded on its own, no template"
 REASONEVAL_INPUT = "Question, the problem, Answer, Let's think step by step; then the steps"
 
@@ -28,7 +38,16 @@ def prm_eval_reward_models() -> Mapping[str, Callable[..., RewardModel]]:
 
 
 def _trl_card(source: str, proven: str) -> Card:
-    return Card("step", INPUT, "each separator: softmax over two classes, class 1", "product", source, proven)
+    return Card(
+        "step",
+        INPUT,
+        "each separator: softmax over two classes, class 1",
+        "product",
+        source,
+        proven,
+        None,
+        ENGINES,
+    )
 
 
 TRL = _trl_card("PRMTrainer of huggingface/trl", f"format of TRL's trainer; {TRUSTED}")
@@ -39,6 +58,7 @@ PURE = Card(
     aggregation="min",
     source="CJReinforce/PURE and the model card of jinachris/PURE-PRM-7B",
     proven=VERIFIED,
+    engines=ENGINES,
 )
 
 
@@ -62,6 +82,9 @@ def trl_prm(
     device: str = "auto",
     batch_tokens: int = 16384,
     max_tokens: int | None = None,
+    engine: EngineName = "torch",
+    url: str | None = None,
+    tensor_parallel: int = 1,
     separator: Literal["blank-line", "newline"] = "blank-line",
 ) -> RewardModel:
     """Any token classifier trained by TRL's PRMTrainer, by `path`.
@@ -70,7 +93,9 @@ def trl_prm(
     """
     from prm_eval_token_classifiers.separated import load_trl
 
-    options = LoadOptions(path, revision, dtype, device, batch_tokens, max_tokens)
+    options = LoadOptions(
+        path, revision, dtype, device, batch_tokens, max_tokens, engine, url, tensor_parallel
+    )
     return load_trl(options, TRL, "\n" if separator == "newline" else "\n\n")
 
 
@@ -96,6 +121,7 @@ def _reasoneval_card(mark: str) -> Card:
         aggregation="min",
         source="codes/examples.py of GAIR-NLP/ReasonEval",
         proven="format verified in the authors' repository",
+        engines=ENGINES,
     )
 
 
@@ -111,6 +137,9 @@ def reasoneval_7b(
     device: str = "auto",
     batch_tokens: int = 16384,
     max_tokens: int | None = None,
+    engine: EngineName = "torch",
+    url: str | None = None,
+    tensor_parallel: int = 1,
     score: Literal["validity", "redundancy"] = "validity",
 ) -> RewardModel:
     """ReasonEval-7B: validity of each step, min by default.
@@ -120,7 +149,9 @@ def reasoneval_7b(
     """
     from prm_eval_token_classifiers.reasoneval import load_7b
 
-    options = LoadOptions(path, revision, dtype, device, batch_tokens, max_tokens)
+    options = LoadOptions(
+        path, revision, dtype, device, batch_tokens, max_tokens, engine, url, tensor_parallel
+    )
     return load_7b(options, REASONEVAL_7B, score)
 
 
@@ -132,10 +163,15 @@ def reasoneval_34b(
     device: str = "auto",
     batch_tokens: int = 16384,
     max_tokens: int | None = None,
+    engine: EngineName = "torch",
+    url: str | None = None,
+    tensor_parallel: int = 1,
     score: Literal["validity", "redundancy"] = "validity",
 ) -> RewardModel:
     """ReasonEval-34B: validity of each step, min by default; score=redundancy as for the 7B."""
     from prm_eval_token_classifiers.reasoneval import load_34b
 
-    options = LoadOptions(path, revision, dtype, device, batch_tokens, max_tokens)
+    options = LoadOptions(
+        path, revision, dtype, device, batch_tokens, max_tokens, engine, url, tensor_parallel
+    )
     return load_34b(options, REASONEVAL_34B, score)

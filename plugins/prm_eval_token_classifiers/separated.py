@@ -9,7 +9,8 @@ from functools import partial
 
 from prm_eval.aggregate import minimum, product
 from prm_eval.cards import Card, LoadOptions
-from prm_eval.readout import Head, ReadoutModel, Rendered, Rows, Tokens, load_card, rendered, shortest
+from prm_eval.engines import load_card
+from prm_eval.readout import Head, ReadoutModel, Rendered, Rows, Tokens, rendered, shortest
 from prm_eval.readout.checkpoint import read_json
 from prm_eval.readout.families import EMPTY, softmax
 from prm_eval.readout.labels import check_labels
