@@ -11,7 +11,6 @@ from prm_eval.aggregate import minimum, product
 from prm_eval.cards import Card, LoadOptions
 from prm_eval.engines import load_card
 from prm_eval.readout import Head, ReadoutModel, Rendered, Rows, Tokens, rendered, shortest
-from prm_eval.readout.checkpoint import read_json
 from prm_eval.readout.families import EMPTY, softmax
 from prm_eval.readout.labels import check_labels
 from prm_eval.steps import candidate_steps
@@ -28,7 +27,7 @@ class SeparatedSteps:
     head = Head(("score",), outputs=2)
 
     def __init__(self, tokens: Tokens, name: str, separator: str, bos: bool) -> None:
-        check_labels(tokens.folder, read_json(tokens.folder / "config.json"), good=1, count=2)
+        check_labels(tokens.folder, good=1, count=2)
         self.identity = f"{name}/1"
         self._tokens, self._separator = tokens, tokens.marker(separator)
         begin = tokens.named("bos_token") if bos else None

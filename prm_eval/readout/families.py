@@ -8,6 +8,7 @@ import numpy as np
 
 from prm_eval.aggregate import product
 from prm_eval.readout.chat import ChatML
+from prm_eval.readout.labels import check_labels
 from prm_eval.readout.rendering import Head, Rendered, Rows, rendered, shortest
 from prm_eval.readout.tokens import Tokens
 from prm_eval.steps import candidate_steps, join_steps
@@ -28,6 +29,7 @@ class StepHead:
     head = Head(LAYERS, outputs=2)
 
     def __init__(self, tokens: Tokens, name: str, system: str | None, separator: str = "<extra_0>") -> None:
+        check_labels(tokens.folder, good=1, count=2)
         self.chat = ChatML.of(tokens, system)
         self.identity = f"{name}/1 {separator}"
         self._separator = tokens.marker(separator)
