@@ -14,7 +14,7 @@ from prm_eval.aggregate import Aggregation
 from prm_eval.candidates import score_row
 from prm_eval.errors import UsageError
 from prm_eval.grading import Grading, Kind, grade_candidates
-from prm_eval.plugins import Registry
+from prm_eval.plugins import Loaded, Registry
 from prm_eval.records import write_rows
 from prm_eval.runs import SCHEMA, RunFolder
 from prm_eval.scoring import Scoring, score_candidates
@@ -27,6 +27,8 @@ MODEL_OWN = "model"
 
 # What shows progress: a context that yields update(done, total). Arguments: title, unit.
 Meter = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
+# What makes a reward model of a reference: in this process, or on workers.
+Loader = Callable[[Registry, str], Loaded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,15 @@ def grade(candidates: Sequence[Candidate], grader: Grader, meter: Meter) -> Grad
 
 
 def score(
-    registry: Registry, reference: str, candidates: Sequence[Candidate], store: ScoreStore, meter: Meter
+    registry: Registry,
+    reference: str,
+    candidates: Sequence[Candidate],
+    store: ScoreStore,
+    meter: Meter,
+    load: Loader = Registry.reward_model,
 ) -> Scoring:
     """Load one reward model, score everything that the store does not have, and let it go."""
-    loaded = registry.reward_model(reference)
+    loaded = load(registry, reference)
     with meter(f"scoring with {loaded.name}", "units") as update:
         return score_candidates(
             loaded.obj,
@@ -118,6 +125,7 @@ def run_best_of_n(
     registry: Registry,
     meter: Meter,
     task: str | None = None,
+    load: Loader = Registry.reward_model,
 ) -> tuple[dict[str, Any], list[Scoring]]:
     """The whole job over given candidates; returns the results object, which is also on the disk."""
     folder.keep_candidates(candidates)
@@ -125,7 +133,7 @@ def run_best_of_n(
     write_rows(folder.grades, grade_rows(candidates, grading))
     scorings: list[Scoring] = []
     for reference in references:
-        scorings.append(score(registry, reference, candidates, store, meter))
+        scorings.append(score(registry, reference, candidates, store, meter, load))
         folder.write_scores(score_rows(candidates, scorings))
     sets = [ScoreSet(s.model, s.results, s.default_aggregation) for s in scorings]
     cost = {s.model: dict(s.cost) for s in scorings}

@@ -45,6 +45,7 @@ _GENERATION = [
     type=click.Path(dir_okay=False, path_type=Path),
     help="Share scores between runs.  [default: OUT/store.jsonl]",
 )
+@options.apply(options.workers)
 @options.retry_unscored
 @options.max_unscored
 @options.apply(options.candidate_fields)

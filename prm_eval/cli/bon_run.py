@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from prm_eval import best_of_n as job
+from prm_eval.cli import options
 from prm_eval.cli.summary import status, tell_scored
 from prm_eval.harness.samples import read_any
 from prm_eval.plugins import Registry, load_registry
@@ -23,6 +24,7 @@ _DEFAULT_N = 16
 def run(ctx: click.Context, given: Mapping[str, Any], meter: job.Meter) -> tuple[dict[str, Any], int]:
     """Run the job that the options describe; returns the results and the exit status."""
     _refuse_contradictions(ctx, given)
+    load = options.loader(ctx, given["workers"], given["ray_address"], given["plugins"])
     registry = load_registry(given["plugins"])
     for reference in given["reward_models"]:
         registry.check("reward model", reference)
@@ -41,6 +43,7 @@ def run(ctx: click.Context, given: Mapping[str, Any], meter: job.Meter) -> tuple
         registry,
         meter,
         given["task"],
+        load,
     )
     folder.write_manifest(ctx.command_path, given, {"reward_models": results["provenance"]})
     tell_scored(scorings, folder.path)

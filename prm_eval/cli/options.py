@@ -1,11 +1,14 @@
 """Options that several commands share, written once so that they mean the same everywhere."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from prm_eval.best_of_n import Loader
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -83,6 +86,12 @@ max_unscored = click.option(
 retry_unscored = click.option(
     "--retry-unscored", is_flag=True, help="Try again what an earlier run stored as unscored."
 )
+workers = [
+    click.option("--workers", type=click.IntRange(1), metavar="N",
+                 help="Score on N Ray workers, each with its own copy of the reward model."),
+    click.option("--ray-address", metavar="ADDRESS",
+                 help="The Ray cluster of --workers.  [default: RAY_ADDRESS, else Ray on this machine]"),
+]  # fmt: skip
 candidate_fields = [
     click.option(
         "--problem-field", default="problem", show_default=True, help="In samples of lm-eval: the question."
@@ -107,6 +116,21 @@ grading = [
     click.option("--answer-kind", type=click.Choice(["math", "choice"]),
                  help="What the answers are.  [default: as the data say, else math]"),
 ]  # fmt: skip
+
+
+def loader(
+    ctx: click.Context, workers: int | None, ray_address: str | None, plugins: Sequence[Path]
+) -> "Loader":
+    """How reward models are loaded: in this process, or with --workers on Ray."""
+    if workers is not None:
+        from prm_eval.engines.pool import loader as on_workers
+
+        return on_workers(workers, ray_address, plugins)
+    if ray_address is not None:
+        raise click.UsageError("--ray-address says where the workers of --workers run: give that too", ctx)
+    from prm_eval.plugins import Registry
+
+    return Registry.reward_model
 
 
 def apply(options: list[Callable[[F], F]]) -> Callable[[F], F]:

@@ -26,6 +26,7 @@ from prm_eval.cli.console import progress
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where finished batches are kept.  [default: OUT with .store before its ending]",
 )
+@options.apply(options.workers)
 @options.retry_unscored
 @options.max_unscored
 @options.apply(options.candidate_fields)
@@ -38,6 +39,8 @@ def score(
     reward_models: tuple[str, ...],
     out: Path,
     store_path: Path | None,
+    workers: int | None,
+    ray_address: str | None,
     retry_unscored: bool,
     max_unscored: float | int,
     problem_field: str,
@@ -57,6 +60,7 @@ def score(
 
     if not reward_models:
         raise click.UsageError("name at least one --reward-model (see prm-eval plugins list)", ctx)
+    load = options.loader(ctx, workers, ray_address, plugins)
     registry = load_registry(plugins)
     for reference in reward_models:
         registry.check("reward model", reference)
@@ -66,7 +70,7 @@ def score(
     )
     scorings = []
     for reference in reward_models:
-        scorings.append(best_of_n.score(registry, reference, candidates, store, progress))
+        scorings.append(best_of_n.score(registry, reference, candidates, store, progress, load))
         write_rows(out, best_of_n.score_rows(candidates, scorings))
     tell_scored(scorings, out)
     return status(scorings, max_unscored)

@@ -5,19 +5,16 @@ store of a killed run is always a front part of the plan. A lost worker's batch 
 most `TRIES` times in all, and never silently.
 """
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prm_eval.engines.workers import Crew
-from prm_eval.errors import MissingExtra, PluginError
+from prm_eval.engines.workers import Crew, import_ray
+from prm_eval.errors import PluginError
 from prm_eval.plugins import Loaded, Registry
 from prm_eval.scoring import Done, Result
 from prm_eval.types import Candidate, Unscored, Work
-
-log = logging.getLogger("prm_eval")
 
 PREPARE_ITEMS = 256
 
@@ -90,10 +87,7 @@ def loader(
     `address` is a cluster's; None takes RAY_ADDRESS, else starts Ray on this machine. Raises
     MissingExtra without Ray.
     """
-    try:
-        import ray  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtra("ray", "ray") from error
+    import_ray()
     where = address or os.environ.get("RAY_ADDRESS")
 
     def load(registry: Registry, reference: str) -> Loaded:

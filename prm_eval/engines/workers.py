@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prm_eval.errors import PrmEvalError, UsageError
+from prm_eval.errors import MissingExtra, PrmEvalError, UsageError
 from prm_eval.plugins import load_registry
 from prm_eval.scoring import as_prepared, score_batch
 from prm_eval.types import Candidate, Work
@@ -21,6 +21,8 @@ log = logging.getLogger("prm_eval")
 
 TRIES = 3  # of one batch, and of one worker's start
 AHEAD = 4  # finished batches per worker that may wait for an earlier one
+# Ray prints every death to standard output, the results' place; the notices here say the same.
+SURROUNDINGS = {"RAY_DEDUP_LOGS_SKIP_REGEX": ".", "RAY_USAGE_STATS_ENABLED": "0"}
 PATIENCE = 60.0  # seconds between two notices that workers are still starting
 
 
@@ -178,11 +180,20 @@ class Crew:
         return found
 
 
+def import_ray() -> Any:
+    """The `ray` module. Raises MissingExtra without it."""
+    for name, value in SURROUNDINGS.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise MissingExtra("ray", "ray") from error
+    return ray
+
+
 def _connect(count: int, address: str | None) -> Any:
     """The `ray` module, connected. A Ray of our own gets more CPUs than workers: a full one stalls."""
-    import ray
-
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = import_ray()
     if ray.is_initialized():
         return ray
     try:

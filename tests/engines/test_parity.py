@@ -52,7 +52,9 @@ def parts(kind: str, folder: Path) -> tuple[Checkpoint, Family, list[Rendered]]:
     return Checkpoint(folder, str(folder), None), family, items
 
 
-def difference(checkpoint: Checkpoint, family: Family, items: Sequence[Rendered], found: Sequence[object]) -> float:
+def difference(
+    checkpoint: Checkpoint, family: Family, items: Sequence[Rendered], found: Sequence[object]
+) -> float:
     """The largest one; every input must have a row per mark, and the rows must not be alike."""
     wanted = TorchEngine(checkpoint, family.head, "float32", "cpu", 4096).rows(items)
     assert np.concatenate(wanted).std() > 0.05
@@ -107,7 +109,7 @@ def _wait(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
     while time.monotonic() < until:
         assert server.poll() is None, log.read_text(errors="replace")[-3000:]
         try:
-            with urlopen(url, timeout=5):  # noqa: S310
+            with urlopen(url, timeout=5):
                 return
         except (URLError, OSError):
             time.sleep(1)
