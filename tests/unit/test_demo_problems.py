@@ -57,6 +57,7 @@ class TestProblems:
 
     @given(seeds)
     def test_every_value_stays_in_range_and_the_answer_is_the_last(self, seed: int) -> None:
+        """Every value stays in range and the answer is the last."""
         chain = first_chain(seed)
         values = walk(chain.text)
         assert 5 <= len(values) <= 7
@@ -66,6 +67,7 @@ class TestProblems:
 
     @given(seeds)
     def test_the_right_solution_has_only_right_lines(self, seed: int) -> None:
+        """The right solution has only right lines."""
         chain = first_chain(seed)
         lines = demo.right_solution(chain)
         assert lines[-1] == rf"\boxed{{{chain.answer}}}"
@@ -75,6 +77,7 @@ class TestProblems:
         seeds, st.sampled_from([demo.POLICY_NOISE, demo.VERIFIER_NOISE, demo.Noise(slip=0.5, misread=0.5)])
     )
     def test_labels_agree_with_a_recomputation_of_every_line(self, seed: int, noise: demo.Noise) -> None:
+        """Labels agree with a recomputation of every line."""
         chain = first_chain(seed)
         *lines, boxed = demo.write_solution(chain, noise, demo.seeded(seed))
         said = re.findall(r"(add|subtract|multiply by) (\d)", chain.text)
@@ -92,12 +95,14 @@ class TestProblems:
 
     @given(seeds)
     def test_a_right_last_line_means_the_right_answer(self, seed: int) -> None:
+        """A right last line means the right answer."""
         chain = first_chain(seed)
         lines = demo.write_solution(chain, demo.VERIFIER_NOISE, demo.seeded(seed))
         if demo.label_lines(chain.text, lines)[-1]:
             assert lines[-1] == rf"\boxed{{{walk(chain.text)[-1]}}}"
 
     def test_lines_that_are_missing_foreign_or_too_many_are_wrong(self) -> None:
+        """Lines that are missing foreign or too many are wrong."""
         chain = demo.Chain(5, (demo.Operation("+", 2), demo.Operation("-", 3)))
         assert demo.label_lines(chain.text, ["5 + 2 = 7", r"\boxed{7}"]) == [True, False]
         assert demo.label_lines(chain.text, ["so 7", "7 - 3 = 4", r"\boxed{4}"]) == [False, False, False]
@@ -107,6 +112,7 @@ class TestProblems:
             demo.label_lines("What is two and two?", ["4"])
 
     def test_a_misconception_is_a_fixed_wrong_neighbour_of_about_a_fifth_of_the_facts(self) -> None:
+        """A misconception is a fixed wrong neighbour of about a fifth of the facts."""
         facts = [
             (value, demo.Operation(symbol, operand))
             for value in range(100)
@@ -125,6 +131,7 @@ class TestProblems:
         )
 
     def test_held_out_problems_are_fixed_different_and_a_prefix_of_more(self) -> None:
+        """Held out problems are fixed different and a prefix of more."""
         rows = demo.held_out(300)
         assert rows[:200] == demo.held_out(200)
         assert len({row["problem"] for row in rows}) == len({row["problem_id"] for row in rows}) == 300
@@ -132,6 +139,7 @@ class TestProblems:
         assert all(earlier["problem_id"] < later["problem_id"] for earlier, later in pairwise(rows))
 
     def test_no_training_problem_is_held_out(self) -> None:
+        """No training problem is held out."""
         held = {row["problem"] for row in demo.held_out(300)}
         assert all(demo.is_held_out(text) for text in held)
         for seed in (0, 1, 5, 999):
@@ -144,6 +152,7 @@ class TestCheckpoints:
     """What the committed files promise."""
 
     def test_the_prm_has_the_hub_layout_of_qwen_math_prm(self) -> None:
+        """The PRM has the hub layout of qwen math PRM."""
         config, found = read("prm", "config.json"), shapes("prm")
         width, vocabulary = config["hidden_size"], config["vocab_size"]
         assert config["architectures"] == ["Qwen2ForProcessRewardModel"]
@@ -161,16 +170,19 @@ class TestCheckpoints:
         assert len({key.split(".")[2] for key in found if key.startswith("model.layers.")}) == 5
 
     def test_the_policy_samples_from_its_whole_distribution(self) -> None:
+        """The policy samples from its whole distribution."""
         assert read("policy", "config.json")["architectures"] == ["Qwen2ForCausalLM"]
         assert all(key.startswith("model.") for key in shapes("policy"))
         generation = read("policy", "generation_config.json")
         assert (generation["temperature"], generation["top_k"], generation["top_p"]) == (1.0, 0, 1.0)
 
     def test_the_weights_stay_small(self) -> None:
+        """The weights stay small."""
         assert sum(path.stat().st_size for path in MODELS.rglob("*.*")) < 6_000_000
 
     @pytest.mark.parametrize("name", ["policy", "prm"])
     def test_transformers_tokenizes_as_the_tokenizer_file_says(self, name: str) -> None:
+        """Transformers tokenizes as the tokenizer file says."""
         from tokenizers import Tokenizer
         from transformers import AutoTokenizer
 
@@ -189,6 +201,7 @@ class TestCheckpoints:
         assert (theirs.pad_token, theirs.eos_token) == ("<|endoftext|>", "<|im_end|>")
 
     def test_the_training_prompt_is_what_the_chat_template_makes(self) -> None:
+        """The training prompt is what the chat template makes."""
         from prm_eval_demo.train.prm import render
         from prm_eval_demo.train.tokenizer import SYSTEM, prompt
         from transformers import AutoTokenizer
@@ -203,6 +216,7 @@ class TestCheckpoints:
             assert tokenizer.apply_chat_template(answered, tokenize=False) == render("How?", ["So.", "Done."])
 
     def test_the_prm_reads_thousands_of_tokens_and_says_something_finite(self) -> None:
+        """The PRM reads thousands of tokens and says something finite."""
         from prm_eval_demo.train.inference import score_steps
 
         row = demo.held_out(1)[0]
