@@ -13,6 +13,7 @@ from prm_eval.errors import PrmEvalError, UnknownName, UsageError
 
 # lm-eval's own default is 1, which took seven times as long on a tiny model
 BATCH_SIZE = 32
+ALL_AT_ONCE = 1 << 20
 HF_NAMES = ("hf", "hf-auto", "huggingface")
 
 
@@ -44,7 +45,13 @@ def load_model(model: str, model_args: str | Mapping[str, Any], batch_size: str 
 
 
 def default_batch_size(model: str, batch_size: str | int | None) -> str | int | None:
-    """HF's default of 1 is cured; the other back ends batch by themselves."""
+    """HF's default of 1 is cured; the other back ends batch by themselves.
+
+    vLLM's "auto" hands over everything and asks for a progress bar, and vLLM 0.32 divides by the
+    time of that bar, which is zero where bars are off: a number hands over everything without one.
+    """
+    if model == "vllm" and (batch_size is None or "auto" in str(batch_size)):
+        return ALL_AT_ONCE
     return BATCH_SIZE if batch_size is None and model in HF_NAMES else batch_size
 
 
