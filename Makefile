@@ -7,11 +7,12 @@ export HF_HUB_OFFLINE ?= 1
 # newer pip only talks about itself otherwise
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test check docs bench clean
+.PHONY: help demo test test-engines check docs bench clean
 
 help:
 	@echo "make demo   the whole best-of-N job offline, on the embedded models"
 	@echo "make test   all tests that need no GPU and no model hub"
+	@echo "make test-engines  tests of vLLM and Ray, in an environment of their own (Python 3.11, CPU, 4 GB)"
 	@echo "make check  style, types, layers"
 	@echo "make docs   regenerate the generated pages"
 	@echo "make bench  the benchmarks behind docs/performance.md"
@@ -33,6 +34,12 @@ demo: .venv/installed-demo
 test: .venv/installed-test
 	$(BIN)/python -m pytest tests
 
+# status 3: what they need cannot be had here, and the reason was said
+test-engines:
+	@status=0; $(PYTHON) tests/engines/environment.py .venv-engines || status=$$?; \
+	if [ $$status = 3 ]; then exit 0; elif [ $$status != 0 ]; then exit $$status; fi; \
+	.venv-engines/bin/python -m pytest tests/engines
+
 check: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,4 +53,4 @@ bench: .venv/installed-test
 	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf .venv build dist demo-run
+	rm -rf .venv .venv-engines build dist demo-run

@@ -1,5 +1,6 @@
 """What the tests of the engines share: the tiny checkpoints, and the table of differences at the end."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,12 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+
+# One process, one gigabyte of cache, bytecode kept: an engine starts in seconds.
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 DIFFERENCES: dict[tuple[str, str], float] = {}
 Report = Callable[[str, str, float], None]
