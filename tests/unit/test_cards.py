@@ -77,3 +77,17 @@ def test_light() -> None:
     code = "import sys, prm_eval.cards; print(sorted({'torch', 'numpy', 'transformers'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_every_plugin_is_light() -> None:
+    """Finding the installed plugins and reading all options imports no heavy library."""
+    code = (
+        "import sys\n"
+        "from prm_eval.plugins import KINDS, load_registry\n"
+        "from prm_eval.references import options_of\n"
+        "registry = load_registry()\n"
+        "[options_of(entry.factory) for kind in KINDS for entry in registry.entries(kind)]\n"
+        "print(registry.broken, sorted({'torch', 'transformers', 'numpy', 'tokenizers'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[] []"

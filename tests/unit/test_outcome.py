@@ -117,6 +117,23 @@ def test_classifiers(tmp_path: Path, name: str) -> None:
     assert model.score([answer(" \n")]) == [Unscored("empty response")]
 
 
+def test_acemath_ids_by_hand(tmp_path: Path) -> None:
+    """System, user and assistant turns letter by letter; the newline after the last turn is the mark."""
+    save_causal(tmp_path, "qwen2", chatml_tokenizer(), CHATML_CONFIG)
+    give_head(tmp_path, random_head(SCORE))
+    model, tokenizer = FACTORIES["acemath-rm-7b"](path=str(tmp_path)), chatml_tokenizer()
+    assert isinstance(model, PreparedRewardModel)
+    start, end = (tokenizer.token_to_id(t) for t in ("<|im_start|>", "<|im_end|>"))
+    system = "Please reason step by step, and check your final answer within \\boxed{}."
+    for text in ("Got 5.", "No"):
+        expected = []
+        for turn in (f"system\n{system}", "user\nQ: 2+3?", f"assistant\n{text}"):
+            expected += [start, *spell(tokenizer, turn), end, *spell(tokenizer, "\n")]
+        (work,) = model.prepare([answer(text)])
+        assert work.payload.ids.tolist() == expected  # type: ignore[union-attr]
+        assert work.payload.marks.tolist() == [len(expected) - 1]  # type: ignore[union-attr]
+
+
 def test_system_message() -> None:
     """AceMath's message has its backslash and no backspace."""
     assert ACEMATH_SYSTEM.endswith("within \\boxed{}.")
@@ -226,6 +243,9 @@ def save_internlm2(folder: Path) -> tuple[PreTrainedModel, torch.Tensor, Tokeniz
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "internlm2", "architectures": ["InternLM2ForRewardModel"], "bias": False}
     config |= {"reward_token_id": tokenizer.token_to_id("<|reward|>"), "auto_map": {"AutoModel": "x.Y"}}
+    config.pop("rope_parameters", None)
+    config["rope_theta"] = 10000.0
+    config["rope_scaling"] = {"type": "dynamic", "factor": 2.0}  # says nothing below the position range
     (folder / "config.json").write_text(json.dumps(config))
     return model, new["v_head.weight"][0], tokenizer
 
@@ -347,6 +367,12 @@ def test_nemotron_70b(tmp_path: Path) -> None:
     """The logit of token 0 for the next token, as generate's first score; no vocabulary is computed."""
     plain = save_causal(tmp_path, "llama", llama_tokenizer(), LLAMA_CONFIG, seed=11)
     model = FACTORIES["llama-3.1-nemotron-70b-reward"](path=str(tmp_path))
+    assert isinstance(model, PreparedRewardModel)
+    for text in ("Got 5.", "No"):
+        ids_by_hand, _ = llama_turns(llama_tokenizer(), text)
+        (work,) = model.prepare([answer(text)])
+        assert work.payload.ids.tolist() == ids_by_hand  # type: ignore[union-attr]
+        assert work.payload.marks.tolist() == [len(ids_by_hand) - 1]  # type: ignore[union-attr]
     for text in TEXTS:
         ids = torch.tensor([theirs(tmp_path, text)])
         made = plain.generate(

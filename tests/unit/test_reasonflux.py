@@ -67,6 +67,11 @@ def test_ids_by_hand(tmp_path: Path) -> None:
     assert isinstance(item, Rendered)
     assert item.ids.tolist() == expected
     assert item.marks.tolist() == [29, 32]
+    other = family.render(Candidate(PROBLEM, 0, "x", (Step("No"),)))
+    expected = [*turn("user\nQ: 2+3?"), end, *newline, *turn("assistant\nNo"), mark, end, *newline]
+    assert isinstance(other, Rendered)
+    assert other.ids.tolist() == expected
+    assert other.marks.tolist() == [28]
     whole = Whole(Tokens(tmp_path)).render(Candidate(PROBLEM, 0, "No.", (Step("N"), Step("o."))))
     expected = [*turn("user\nQ: 2+3?"), end, *newline, *turn("assistant\nNo."), mark, end, *newline]
     assert isinstance(whole, Rendered)
