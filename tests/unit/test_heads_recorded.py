@@ -13,10 +13,11 @@ from prm_eval_reasonflux.whole import WholeText
 from prm_eval_skywork.models import ValueHead
 from prm_eval_token_classifiers.reasoneval import ReasonEval
 from prm_eval_token_classifiers.separated import SeparatedSteps
-from test_outcome import GATE, GATE_CONFIG
 from tiny_checkpoint import save_causal, save_tokenizer, sentencepiece_tokenizer
 from tiny_heads import (
     CHATML,
+    GATE,
+    GATE_CONFIG,
     LLAMA_CONFIG,
     PLAIN,
     chatml_tokenizer,

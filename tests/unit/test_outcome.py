@@ -15,6 +15,8 @@ from tiny_heads import (
     CHATML,
     CHATML_CONFIG,
     CLS,
+    GATE,
+    GATE_CONFIG,
     LLAMA_CONFIG,
     PLAIN,
     WIDTH,
@@ -39,18 +41,6 @@ PROBLEM = Problem("p", "Q: 2+3?")
 TEXTS = ("It is 5.\n\nSo \\boxed{5}.", "No", "a\n")
 SCORE = {"score.weight": (1, WIDTH)}
 VALUE = {"v_head.weight": (1, WIDTH)}
-GATE = {
-    "regression_layer.weight": (19, WIDTH),
-    "reward_transform_matrix": (19, 19),
-    "gating.logit_scale": (1,),
-    "gating.layers.0.weight": (8, WIDTH),
-    "gating.layers.0.bias": (8,),
-    "gating.layers.1.weight": (8, 8),
-    "gating.layers.1.bias": (8,),
-    "gating.layers.2.weight": (19, 8),
-    "gating.layers.2.bias": (19,),
-}
-GATE_CONFIG = {"gating_n_hidden": 2, "gating_temperature": 2, "num_objectives": 19, "gating_hidden_dim": 8}
 
 
 def answer(text: str) -> Candidate:

@@ -39,6 +39,20 @@ CHATML_CONFIG = PLAIN | {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"
 # "assistant" as one token, as in the real vocabularies.
 ASSISTANT = [("a", "s"), ("i", "s"), ("as", "s"), ("t", "a"), ("n", "t"), ("ass", "is"), ("ta", "nt"), ("assis", "tant")]  # fmt: skip
 
+# ArmoRM's objectives and gate, one hidden layer fewer than the release.
+GATE = {
+    "regression_layer.weight": (19, WIDTH),
+    "reward_transform_matrix": (19, 19),
+    "gating.logit_scale": (1,),
+    "gating.layers.0.weight": (8, WIDTH),
+    "gating.layers.0.bias": (8,),
+    "gating.layers.1.weight": (8, 8),
+    "gating.layers.1.bias": (8,),
+    "gating.layers.2.weight": (19, 8),
+    "gating.layers.2.bias": (19,),
+}
+GATE_CONFIG = {"gating_n_hidden": 2, "gating_temperature": 2, "num_objectives": 19, "gating_hidden_dim": 8}
+
 
 def llama_tokenizer() -> Tokenizer:
     """Llama 3's layout: BOS is put before a text by the tokenizer too."""
