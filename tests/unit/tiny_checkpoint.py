@@ -290,15 +290,17 @@ def save_causal(
     seed: int = 0,
     tied: bool = False,
     limit: int = 2048,
+    **sizes: Any,
 ) -> PreTrainedModel:
     """A tiny random causal model as transformers itself writes it, and its tokenizer; returns it."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(
-        kind, vocab_size=tokenizer.get_vocab_size() + 3, hidden_size=32, intermediate_size=48,
-        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=tied,
-        initializer_range=0.3, max_position_embeddings=limit, bos_token_id=None, eos_token_id=None,
-    )  # fmt: skip
+    content = {
+        "vocab_size": tokenizer.get_vocab_size() + 3, "hidden_size": 32, "intermediate_size": 48,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.3,
+        "tie_word_embeddings": tied, "max_position_embeddings": limit, "bos_token_id": None, "eos_token_id": None,
+    }  # fmt: skip
+    config = AutoConfig.for_model(kind, **(content | sizes))
     model = AutoModelForCausalLM.from_config(config).eval()
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
