@@ -6,6 +6,7 @@ not read is refused, never ignored.
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from pathlib import Path
 
 from prm_eval import readout
 from prm_eval.cards import Card, LoadOptions
@@ -57,7 +58,7 @@ def _on_vllm(make_family: Callable[[Tokens], Family], options: LoadOptions, card
 def _on_server(make_family: Callable[[Tokens], Family], options: LoadOptions, card: Card) -> ReadoutModel:
     from prm_eval.engines.server import ServerEngine
 
-    checkpoint = locate(options.path, options.revision)
+    checkpoint = locate(options.path, options.revision, weights=False)
     family = make_family(Tokens(checkpoint.tokenizer_folder))
     if options.url is None:
         raise BadOption(f"engine=server needs url=, such as http://HOST:8000: {_serve(checkpoint, family)}")
@@ -67,9 +68,12 @@ def _on_server(make_family: Callable[[Tokens], Family], options: LoadOptions, ca
 
 
 def _serve(checkpoint: Checkpoint, family: Family) -> str:
+    """How to start the server, word for word where the weights are here to be looked at."""
+    if checkpoint.folder != Path(checkpoint.name).expanduser():
+        return "start one as docs/engines.md says, or give a local path to be told the command"
     from prm_eval.engines.route import route
 
-    return f"start one with\n  {route(checkpoint, family.head).command()}"
+    return f"start one with: {route(checkpoint, family.head).command()}"
 
 
 def _refuse_unread(options: LoadOptions) -> None:

@@ -14,7 +14,8 @@ from prm_eval.errors import CheckpointError
 
 WHOLE_FILE_LIMIT = 1 << 30
 SAMPLES, SAMPLE_BYTES = 256, 1 << 16
-WANTED = ["*.json", "*.safetensors", "*.txt", "*.jinja", "reward_head.pt"]
+WEIGHTS = "*.safetensors"
+WANTED = ["*.json", WEIGHTS, "*.txt", "*.jinja", "reward_head.pt"]
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
@@ -84,14 +85,14 @@ class Checkpoint:
         return digest.hexdigest()
 
 
-def locate(path: str, revision: str | None, base: str | None = None) -> Checkpoint:
-    """A local folder, or a hub repository brought to the local cache.
+def locate(path: str, revision: str | None, base: str | None = None, *, weights: bool = True) -> Checkpoint:
+    """A local folder, or a hub repository brought to the local cache, if wanted without its weights.
 
     A folder with a LoRA adapter gives its base's checkpoint: `base`, else what the adapter names
     (at its newest revision: `revision` is the adapter's). Raises CheckpointError when it is
     neither, when the hub cannot be reached, and when `base` is given but `path` is no adapter.
     """
-    found = _find(path, revision)
+    found = _find(path, revision, weights)
     if not (found.folder / ADAPTER_CONFIG).is_file() or (found.folder / "config.json").is_file():
         if base is not None:
             raise CheckpointError(
@@ -101,7 +102,7 @@ def locate(path: str, revision: str | None, base: str | None = None) -> Checkpoi
     named = base or read_json(found.folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     if not named:
         raise CheckpointError(f"{path} is an adapter that names no base: pass base=FOLDER")
-    under = _find(str(named), None)
+    under = _find(str(named), None, weights)
     if not (under.folder / "config.json").is_file():
         raise CheckpointError(
             f"{path} is an adapter to {named}, which is no whole model: merge that one and pass base=MERGED"
@@ -109,14 +110,15 @@ def locate(path: str, revision: str | None, base: str | None = None) -> Checkpoi
     return replace(under, name=f"{path} on {named}", revision=found.revision, adapter=found.folder)
 
 
-def _find(path: str, revision: str | None) -> Checkpoint:
+def _find(path: str, revision: str | None, weights: bool) -> Checkpoint:
     folder = Path(path).expanduser()
     if folder.is_dir():
         return Checkpoint(folder, path, revision)
     from huggingface_hub import snapshot_download
 
+    wanted = WANTED if weights else [pattern for pattern in WANTED if pattern != WEIGHTS]
     try:
-        local = Path(snapshot_download(path, revision=revision, allow_patterns=WANTED))
+        local = Path(snapshot_download(path, revision=revision, allow_patterns=wanted))
     except Exception as error:  # a network, a missing name, a refused licence: all end here
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise CheckpointError(
