@@ -67,7 +67,8 @@ class Replay(LM):  # type: ignore[misc]
         if repeats > len(pool):
             raise UsageError(
                 f"problem '{pool[0].problem.id}' has {len(pool)} responses in {self._source}, but the task"
-                f" repeats {repeats} times: make a task with --n {len(pool)} (prm-eval tasks make)"
+                f" repeats {repeats} times: set PRM_EVAL_N={len(pool)}, or make a task with --n {len(pool)}"
+                " (prm-eval tasks make)"
             )
         return Replayed.of(pool[repeat])
 

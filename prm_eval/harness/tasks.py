@@ -13,6 +13,7 @@ import yaml
 
 import prm_eval
 from prm_eval.errors import UnknownName, UsageError
+from prm_eval.harness import repeats
 
 FILTER = "prm_eval.harness.door.BestOfN"
 
@@ -124,7 +125,7 @@ def make_stub(
     if not base.selects:
         raise UsageError(f"task '{base.name}' selects nothing: name a task that ends in _bon")
     header = _read(base.path)
-    n = n or int(header.get("repeats", 1))
+    n = n or _repeats(header.get("repeats", 1))
     name = f"{base.name}_{n}"
     given = {"reward_models": reward_models, "strategies": strategies, "aggregations": aggregations}
     options = _filters(header)[0] | {"task": name, "n": n}
@@ -151,6 +152,11 @@ def _first_comment(path: Path) -> str:
     """The help of a task is the comment on the first line of its file: lm-eval has no key for one."""
     line = path.read_text(encoding="utf-8").partition("\n")[0]
     return line.removeprefix("#").strip() if line.startswith("#") else ""
+
+
+def _repeats(value: Any) -> int:
+    """The number behind `repeats:`, written out or a constant of `repeats`."""
+    return int(getattr(repeats, value.rpartition(".")[2])) if isinstance(value, _Function) else int(value)
 
 
 def _filters(header: dict[str, Any]) -> list[dict[str, Any]]:

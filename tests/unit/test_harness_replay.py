@@ -58,7 +58,7 @@ def test_missing_problem(tmp_path: Path) -> None:
 
 def test_too_few_responses(tmp_path: Path) -> None:
     """Fewer stored responses than repeats is an error that says what to do."""
-    with pytest.raises(UsageError, match=r"has 3 responses in .* repeats 16 times: make a task with --n 3"):
+    with pytest.raises(UsageError, match=r"has 3 responses in .* repeats 16 times: set PRM_EVAL_N=3, or"):
         run(tmp_path, stored(4, n=3))
 
 

@@ -370,4 +370,6 @@ def test_low_coverage_is_a_caution() -> None:
         found = evaluate(
             candidates, grades, [ScoreSet("m", results, None)], strategies={}, aggregations={"model": None}
         )
-        assert any("left 25.0% of the candidates unscored" in warning for warning in found["warnings"]) == said
+        assert (
+            any("left 25.0% of the candidates unscored" in warning for warning in found["warnings"]) == said
+        )
