@@ -10,16 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from heads import KINDS, candidates
 from prm_eval_qwen import prm_eval_reward_models
 from safetensors.torch import load_file, save_file
 from tiny_checkpoint import save_checkpoint
 
+from prm_eval.cards import LoadOptions, card_of
+from prm_eval.cli import group
 from prm_eval.engines.convert import as_token_classifier
 from prm_eval.engines.picking import pick
 from prm_eval.engines.route import route
 from prm_eval.errors import BadOption, CheckpointError, MissingExtra
-from prm_eval.readout import Head, Rendered, Tokens, rendered
+from prm_eval.readout import Head, Rendered, Tokens, load_card, rendered
 from prm_eval.readout.checkpoint import Checkpoint
 from prm_eval.types import Unscored
 
@@ -63,6 +66,42 @@ def test_missing_vllm(tmp_path: Path) -> None:
     save_checkpoint(tmp_path)
     with pytest.raises(MissingExtra, match=r"pip install 'prm-eval\[vllm\]'"):
         QWEN(path=str(tmp_path), engine="vllm")
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="ray is installed")
+def test_missing_ray(tmp_path: Path) -> None:
+    """Without ray --workers is refused with the install command, before anything is read or loaded."""
+    (tmp_path / "c.jsonl").write_text("")
+    arguments = [
+        "score",
+        "--candidates",
+        str(tmp_path / "c.jsonl"),
+        "--reward-model",
+        "demo-prm",
+        "--workers",
+        "2",
+    ]
+    error = CliRunner().invoke(group, arguments).exception
+    assert isinstance(error, MissingExtra)
+    assert "pip install 'prm-eval[ray]'" in str(error)
+
+
+def test_address_without_workers(tmp_path: Path) -> None:
+    """--ray-address alone would do nothing: a usage error."""
+    (tmp_path / "c.jsonl").write_text("")
+    arguments = ["score", "--candidates", str(tmp_path / "c.jsonl"), "--reward-model", "demo-prm"]
+    result = CliRunner().invoke(group, [*arguments, "--ray-address", "x"])
+    assert result.exit_code == 2
+    assert "give that too" in result.output
+
+
+def test_torch_door_refuses_other_engines(tmp_path: Path) -> None:
+    """A family that loads through the torch door says so when another engine is asked for."""
+    save_checkpoint(tmp_path)
+    options, card = LoadOptions(str(tmp_path), engine="vllm"), card_of(QWEN)
+    assert card is not None
+    with pytest.raises(BadOption, match="runs with engine=torch only"):
+        load_card(KINDS["qwen prm"].family, options, card)
 
 
 def test_import_light() -> None:

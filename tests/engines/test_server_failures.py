@@ -1,22 +1,29 @@
 """The server engine against a server that fails: real HTTP, answers chosen by the test."""
 
+import itertools
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from heads import candidates
 from tiny_checkpoint import save_checkpoint
 
+from prm_eval import scoring
 from prm_eval.engines import server as module
 from prm_eval.engines.server import ServerEngine
 from prm_eval.errors import UsageError
+from prm_eval.plugins import load_registry
 from prm_eval.readout import Head, rendered
 from prm_eval.readout.checkpoint import Checkpoint
-from prm_eval.types import Unscored
+from prm_eval.store import ScoreStore
+from prm_eval.types import Score, Unscored
 
 HEAD = Head(("score.0", "score.2"), outputs=2)
 INPUTS = [rendered([5, 6, 7, 8], [1, 3]), rendered([9, 10, 11], [2]), rendered([12, 13, 14, 15, 16], [0, 4])]
@@ -51,7 +58,7 @@ class Fake:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                models = {"data": [{"id": "tiny", "root": "/tiny", "max_model_len": 77}]}
+                models = {"data": [{"id": "tiny", "root": "/tiny", "max_model_len": 777}]}
                 self._send(200, json.dumps(models if self.path == "/v1/models" else {"version": "9.9"}))
 
             def do_POST(self) -> None:
@@ -115,7 +122,7 @@ def test_rows_at_the_marks(fake: Fake, checkpoint: Checkpoint) -> None:
     expect_right(found.rows(INPUTS))
     assert sorted(len(seen["input"]) for seen in fake.seen) == [3, 4, 5]
     assert all(seen["use_activation"] is False and "truncate_prompt_tokens" not in seen for seen in fake.seen)
-    assert found.max_tokens == 77
+    assert found.max_tokens == 777
     assert found.provenance()["vllm"] == "9.9"
     assert found.cost()["tokens"] == 12
     assert found.rows([]) == []
@@ -242,6 +249,44 @@ def test_server_that_comes_back_in_time(fake: Fake, checkpoint: Checkpoint) -> N
     fake.stop()
     threading.Timer(0.5, fake.start).start()
     expect_right(found.rows(INPUTS))
+
+
+def test_run_over_a_dying_server(
+    fake: Fake, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server killed in the middle leaves scores and named reasons; the second run has every score."""
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(scoring, "BATCH_ITEMS", 4)
+    died = threading.Event()
+
+    def behave(number: int, ids: list[int]) -> Answer | None:
+        running = [[math.sin(total), 0.5] for total in itertools.accumulate(ids)]
+        if number > 20 and not died.is_set():
+            return None
+        return 200, body_of(running)
+
+    fake.behave = behave
+    given = candidates(40)
+    reference = f"qwen-prm:path={checkpoint.folder},engine=server,url=http://127.0.0.1:{fake.port}"
+
+    def run(again: bool = False) -> list[Score | Unscored]:
+        store = ScoreStore(tmp_path / "store.jsonl", retry_unscored=again)
+        model = load_registry().reward_model(reference).obj
+        found = scoring.score_candidates(model, given, name="m", identity="i", store=store)
+        store.close()
+        return found.results
+
+    first = run()
+    assert 0 < sum(isinstance(result, Score) for result in first) < 40
+    lost = [result for result in first if isinstance(result, Unscored)]
+    assert {result.reason for result in lost} == {"server failed: ConnectionError"}
+    died.set()
+    seen = len(fake.seen)
+    second = run(again=True)
+    assert all(isinstance(result, Score) for result in second)
+    assert len(fake.seen) - seen == len(lost) + 2  # and the two probes at load
+    kept = [(a, b) for a, b in zip(first, second, strict=True) if isinstance(a, Score)]
+    assert all(a == b for a, b in kept)
 
 
 def test_no_server(checkpoint: Checkpoint) -> None:
