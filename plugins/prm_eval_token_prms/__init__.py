@@ -112,7 +112,7 @@ math_psa = _adapter_factory(
 )
 
 
-def _versa(name: str, path: str) -> Callable[..., RewardModel]:
+def _versa(path: str) -> Callable[..., RewardModel]:
     card = Card(
         "step",
         'the problem, " \\n\\n", the steps with " \\n\\n\\n\\n" after each',
@@ -122,7 +122,7 @@ def _versa(name: str, path: str) -> Callable[..., RewardModel]:
         "format verified in the authors' code",
         engines=ENGINES,
     )
-    doc = f"{name}: P(+) against P(-) after each step, min by default." + ADAPTER_HELP
+    doc = f"{path.partition('/')[2]}: P(+) against P(-) after each step, min by default." + ADAPTER_HELP
     return _adapter_factory("versaprm", card, doc, path)
 
 
@@ -134,7 +134,7 @@ VERSA = {
     "llama-prm800k": "UW-Madison-Lee-Lab/Llama-PRM800K",
     "qwen-prm800k": "UW-Madison-Lee-Lab/Qwen-PRM800K",
 }
-versa = {name: _versa(name, path) for name, path in VERSA.items()}
+versa = {name: _versa(path) for name, path in VERSA.items()}
 
 
 def _rlhflow(kind: str, data: str) -> Callable[..., RewardModel]:
