@@ -2,12 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from heads import Report
 
 # One process, one gigabyte of cache, bytecode kept: an engine starts in seconds.
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
@@ -16,7 +18,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 DIFFERENCES: dict[tuple[str, str], float] = {}
-Report = Callable[[str, str, float], None]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from prm_eval.readout.families import StepHead, WholeHead, softmax
 from prm_eval.types import Candidate, Problem, Score, Unscored
 
 SIZES = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+Report = Callable[[str, str, float], None]  # family, engine, difference
 TEXT = "First we add the numbers then multiply so the answer is 5 therefore x = 4"
 WORDS = TEXT.split()
 

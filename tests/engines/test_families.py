@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Report
-from heads import SIZES, TEXT
+from heads import SIZES, TEXT, Report
 from safetensors.torch import save_file
 from tiny_checkpoint import (
-    LLAMA_SPECIAL,
-    LLAMA_TEMPLATE,
     QWEN_PATTERN,
     SPECIAL,
     byte_tokenizer,
     save_causal,
     save_checkpoint,
-    sentencepiece_tokenizer,
 )
 from tiny_heads import (
     CHATML_CONFIG,
@@ -37,7 +33,6 @@ from prm_eval.types import Candidate, Problem, Score
 
 pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: make test-engines")
 WIDTH = SIZES["hidden_size"]
-LLAMA = {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>", "chat_template": LLAMA_TEMPLATE}
 QWEN = {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
 
 
@@ -87,18 +82,6 @@ def save_trl(folder: Path) -> None:
     give_head(folder, head, architectures=["Qwen2ForTokenClassification"], **labels)
 
 
-def save_shepherd(folder: Path) -> None:
-    """Math-Shepherd: Mistral with a sentencepiece vocabulary, where plus is ▁+."""
-    tokenizer = sentencepiece_tokenizer([("▁", "+"), ("▁", "-"), ("к", "и"), ("▁", "ки")])
-    save_causal(folder, "mistral", tokenizer, {"bos_token": "<s>"}, seed=3, **SIZES)
-
-
-def save_rlhflow(folder: Path) -> None:
-    """RLHFlow's PRMs: Llama 3.1 with its chat template, the LM head tied."""
-    tokenizer = byte_tokenizer(LLAMA_SPECIAL, bos="<|begin_of_text|>")
-    save_causal(folder, "llama", tokenizer, LLAMA | PLAIN, seed=4, tied=True, **SIZES)
-
-
 FAMILIES = {
     "qwen2.5-math-prm-7b": save_qwen_prm,
     "qwen2.5-math-rm-72b": save_qwen_rm,
@@ -108,8 +91,6 @@ FAMILIES = {
     "skywork-reward-v2-llama-3.1-8b": save_classifier("llama"),
     "skywork-reward-v2-qwen3-8b": save_classifier("qwen3"),
     "qwen2.5-math-7b-instruct-prm-0.2": save_trl,
-    "math-shepherd-mistral-7b-prm": save_shepherd,
-    "rlhflow-prm-deepseek-8b": save_rlhflow,
 }
 
 

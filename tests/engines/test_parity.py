@@ -18,8 +18,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from conftest import Report
-from heads import KINDS, candidates
+from heads import KINDS, Report, candidates
 
 from prm_eval.engines.route import route
 from prm_eval.engines.server import ServerEngine

@@ -4,8 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from conftest import Report
-from heads import SIZES, candidates
+from heads import SIZES, Report, candidates
 from prm_eval_token_prms import prm_eval_reward_models
 from tiny_checkpoint import (
     LLAMA_SPECIAL,
