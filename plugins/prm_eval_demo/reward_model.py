@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prm_eval.readout import ReadoutModel, load
 from prm_eval.readout.families import StepHead
+from prm_eval_demo import CARD
 
 SYSTEM = r"Please reason step by step, and put your final answer within \boxed{}."
 
@@ -17,5 +18,5 @@ def load_prm(folder: Path, device: str, batch_tokens: int) -> ReadoutModel:
         dtype="float32",
         device=device,
         batch_tokens=batch_tokens,
-        proven="trained here, in this format",
+        proven=CARD.proven,
     )
