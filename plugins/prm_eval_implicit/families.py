@@ -65,8 +65,12 @@ class ImplicitSteps:
         """How many tokens the first k steps have, for each k, as they are encoded alone."""
         counts, whole = [], 0
         for text in texts[:-1]:
-            counts.append(whole + len(self._tokens.encode(text)))
-            whole += len(self._tokens.encode(text + BETWEEN))
+            spans = self._tokens.encode_spans(text + BETWEEN)[1]
+            joined = any(start < len(text) < end for start, end in spans[-3:])
+            inside = sum(end <= len(text) for _, end in spans)
+            # without a token over the edge, the text alone has the same tokens up to there
+            counts.append(whole + (len(self._tokens.encode(text)) if joined else inside))
+            whole += len(spans)
         if whole + len(self._tokens.encode(texts[-1])) == total:
             return [*counts, total]
         # a tokenizer that joins tokens over blank lines: the prefixes themselves, quadratic

@@ -38,6 +38,7 @@ class ChatTemplate:
         roles = ("bos_token", "eos_token", "pad_token")
         self._names = {role: tokens.named(role) or "" for role in roles}
         self._structure = re.compile("|".join(map(re.escape, tokens.structural)) or "(?!)")
+        self._known: dict[str, list[int]] = {}  # ids of what the template itself writes
         spaced = [message | {"content": f" {message['content']} "} for message in PLAIN]
         self._trims = f" {PLAIN[0]['content']} " not in render_template(template, spaced, self._names)
         self._check_bos()
@@ -59,13 +60,25 @@ class ChatTemplate:
             if isinstance(part, int):
                 pending.insert(part, contents[part])
             elif self._structure.fullmatch(part):
-                pending.encode(self._tokens, found)
-                found.ids.append(self._tokens.marker(part))
+                self._finish(pending, found)
+                found.ids.extend(self._constant(part, structural=True))
                 pending = _Piece("", [])
             else:
                 pending.text += part
-        pending.encode(self._tokens, found)
+        self._finish(pending, found)
         return found
+
+    def _finish(self, piece: "_Piece", found: Conversation) -> None:
+        if piece.places:
+            piece.encode(self._tokens, found)
+        else:
+            found.ids.extend(self._constant(piece.text, structural=False))
+
+    def _constant(self, text: str, structural: bool) -> list[int]:
+        if text not in self._known:
+            ids = [self._tokens.marker(text)] if structural else self._tokens.encode(text)
+            self._known[text] = ids
+        return self._known[text]
 
     def _check_bos(self) -> None:
         bos = self._names["bos_token"]
@@ -87,8 +100,6 @@ class _Piece:
         self.text += content
 
     def encode(self, tokens: Tokens, found: Conversation) -> None:
-        if not self.text:
-            return
         ids, spans = tokens.encode_spans(self.text)
         first = len(found.ids)
         found.ids.extend(ids)
