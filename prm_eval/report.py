@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prm_eval.costs import in_words
+
 Row = Mapping[str, Any]
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -19,7 +21,7 @@ _DISAGREEMENTS_SHOWN = 10
 
 
 def print_tables(results: Mapping[str, Any], console: Console | None = None) -> None:
-    """Warnings first, then the curves, the comparisons and what was not scored."""
+    """Warnings first, then the curves, the comparisons, what was not scored, what scoring cost."""
     console = console or _console()
     for warning in results["warnings"]:
         console.print(Text(f"! {warning}", style="yellow"))
@@ -28,6 +30,8 @@ def print_tables(results: Mapping[str, Any], console: Console | None = None) -> 
     _print_auc(console, rows)
     _print_comparisons(console, results["comparisons"])
     _print_notes(console, results)
+    for name, cost in results["cost"].items():
+        console.print(Text(f"{name}: {in_words(cost)}"))
 
 
 def curve_table(rows: Sequence[Row], task: str | None) -> Table:

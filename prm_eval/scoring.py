@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from prm_eval.costs import since
 from prm_eval.errors import PluginError, PrmEvalError
 from prm_eval.store import ScoreStore
 from prm_eval.types import Candidate, PreparedRewardModel, RewardModel, Score, Unscored, Work
@@ -103,7 +104,7 @@ def score_batch(model: PreparedRewardModel, name: str, batch: Sequence[Work]) ->
     """
     started, before = time.perf_counter(), _counted(model)
     results = [_finite(r) for r in _resilient(model.score_work, batch, name, (Score, Unscored))]
-    counted = {key: amount - before.get(key, 0) for key, amount in _counted(model).items()}
+    counted = since(before, _counted(model))
     return Done(batch, results, {"seconds": time.perf_counter() - started, **counted})
 
 
@@ -195,7 +196,7 @@ def _stored(store: ScoreStore, key: str) -> Result:
 
 
 def _counted(model: object) -> dict[str, float]:
-    """The model's own running counts (tokens, padded tokens, ...), {} when it keeps none."""
+    """The model's own running counts (tokens, flops, ...) and peaks, {} when it keeps none."""
     cost = getattr(model, "cost", None)
     return {key: amount for key, amount in cost().items() if key != "seconds"} if callable(cost) else {}
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prm_eval.costs import combined
 from prm_eval.errors import DataError
 from prm_eval.records import Appender, read_rows
 from prm_eval.types import Score, Unscored
@@ -19,7 +20,7 @@ Result = Score | Unscored
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one batch cost: `tokens` and `seconds`, and whatever else the model counts."""
+    """What one batch cost: `seconds`, and whatever else the model counts; peaks are no sums."""
 
     cost: Mapping[str, float]
 
@@ -50,11 +51,7 @@ class ScoreStore:
     def cost(self, keys: Iterable[str]) -> dict[str, float]:
         """What the batches that hold any of these keys cost in all, whichever run paid for them."""
         batches = {id(batch): batch for key in keys if (batch := self._batch_of.get(key)) is not None}
-        total: dict[str, float] = {}
-        for batch in batches.values():
-            for name, amount in batch.cost.items():
-                total[name] = total.get(name, 0) + amount
-        return total
+        return combined(batch.cost for batch in batches.values())
 
     def close(self) -> None:
         """Close the file; the results stay readable."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from prm_eval.cards import Card, LoadOptions
+from prm_eval.costs import combined
 from prm_eval.errors import CheckpointError, MissingExtra
 from prm_eval.readout import ReadoutModel, Rendered, Rows, Tokens, load_card
 from prm_eval.readout.checkpoint import locate
@@ -47,9 +48,8 @@ class PairEngine:
         }
 
     def cost(self) -> dict[str, float]:
-        """Tokens and seconds of both."""
-        policy, reference = (engine.cost() for engine in self._both)
-        return {key: policy[key] + reference[key] for key in policy}
+        """Of both together; they are in memory at once."""
+        return combined(engine.cost() for engine in self._both)
 
 
 def pair_model(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from prm_eval.costs import in_words
 from prm_eval.scoring import Scoring
 
 _REASONS_SHOWN = 3
@@ -15,9 +16,8 @@ def tell_scored(scorings: Sequence[Scoring], out: Path) -> None:
     for scoring in scorings:
         count = len(scoring.results)
         missing = scoring.unscored.total()
-        seconds = scoring.cost.get("seconds", 0.0)
         line = f"{scoring.model}: {count - missing:,} of {count:,} candidates scored"
-        line += f" ({int(scoring.cost.get('unique', 0)):,} distinct, {seconds:.1f} s of model time)"
+        line += f" ({int(scoring.cost.get('unique', 0)):,} distinct; {in_words(scoring.cost)})"
         click.echo(line, err=True)
         for reason, number in scoring.unscored.most_common(_REASONS_SHOWN):
             click.echo(f"  {number:,} unscored: {reason}", err=True)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from prm_eval.engines.picking import pick
 from prm_eval.errors import MissingExtra, UsageError
 from prm_eval.readout.checkpoint import Checkpoint
+from prm_eval.readout.flops import Arithmetic
 from prm_eval.readout.rendering import Head, Rendered, Rows
 from prm_eval.types import Unscored
 
@@ -68,7 +69,8 @@ class ServerEngine:
         known = hashlib.sha256((checkpoint.folder / "config.json").read_bytes()).hexdigest()
         self.identity = f"server {self.served} {model.get('root')} {known} {head}"
         self._path = checkpoint.name
-        self._tokens = self._retries = 0
+        self._arithmetic = Arithmetic.of(config)
+        self._tokens = self._flops = self._retries = 0
         self._seconds = 0.0
 
     def rows(self, inputs: Sequence[Rendered]) -> list[Rows | Unscored]:
@@ -79,6 +81,8 @@ class ServerEngine:
             found = list(threads.map(lambda item: self._one(item, reasons), inputs))
         self._seconds += time.perf_counter() - started
         self._tokens += sum(len(item) for item in inputs)
+        if self._arithmetic is not None:
+            self._flops += sum(self._arithmetic.flops(1, len(item)) for item in inputs)
         if reasons:
             self._retries += reasons.total()
             (reason, _), *_ = reasons.most_common(1)
@@ -100,13 +104,14 @@ class ServerEngine:
         }
 
     def cost(self) -> dict[str, float]:
-        """So far: tokens sent, the same as padded_tokens, seconds of waiting, requests repeated."""
-        return {
+        """So far: tokens sent, the same as padded_tokens, seconds of waiting, requests repeated, flops."""
+        cost = {
             "tokens": self._tokens,
             "padded_tokens": self._tokens,
             "seconds": self._seconds,
             "retries": self._retries,
         }
+        return cost if self._arithmetic is None else cost | {"flops": self._flops}
 
     def _one(self, item: Rendered, reasons: Counter[str]) -> Rows | Unscored:
         once = self._lost  # a server that was given up gets one try per input until it answers

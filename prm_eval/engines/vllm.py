@@ -16,6 +16,7 @@ from prm_eval.engines.picking import pick
 from prm_eval.engines.route import TASK, Route, route
 from prm_eval.errors import BadOption, CheckpointError, MissingExtra
 from prm_eval.readout.checkpoint import Checkpoint
+from prm_eval.readout.flops import Arithmetic
 from prm_eval.readout.rendering import Head, Rendered, Rows
 from prm_eval.types import Unscored
 
@@ -46,7 +47,8 @@ class VllmEngine:
         _check_tokens(checkpoint, chosen, self._llm)
         self._device = "cpu" if on_cpu else f"{tensor_parallel} GPU"
         self._params = vllm.PoolingParams(use_activation=False)
-        self._tokens, self._seconds = 0, 0.0
+        self._arithmetic = Arithmetic.of(config)
+        self._tokens, self._flops, self._seconds = 0, 0, 0.0
         self.identity = f"vllm {weights_identity(checkpoint, head)} {self._dtype}"
 
     def rows(self, inputs: Sequence[Rendered]) -> list[Rows | Unscored]:
@@ -59,6 +61,8 @@ class VllmEngine:
         found = [self._pick(item, output) for item, output in zip(inputs, outputs, strict=True)]
         self._seconds += time.perf_counter() - started
         self._tokens += sum(len(item) for item in inputs)
+        if self._arithmetic is not None:
+            self._flops += sum(self._arithmetic.flops(1, len(item)) for item in inputs)
         return found
 
     def provenance(self) -> dict[str, str]:
@@ -78,8 +82,12 @@ class VllmEngine:
         }
 
     def cost(self) -> dict[str, float]:
-        """So far: tokens read, the same as padded_tokens (vLLM pads nothing), seconds."""
-        return {"tokens": self._tokens, "padded_tokens": self._tokens, "seconds": self._seconds}
+        """So far: tokens read, the same as padded_tokens (vLLM pads nothing), seconds, flops.
+
+        No peak of memory: vLLM takes a fixed share of the device, in processes of its own.
+        """
+        cost = {"tokens": self._tokens, "padded_tokens": self._tokens, "seconds": self._seconds}
+        return cost if self._arithmetic is None else cost | {"flops": self._flops}
 
     def _pick(self, item: Rendered, output: Any) -> Rows | Unscored:
         if list(output.prompt_token_ids) != item.ids.tolist():

@@ -16,7 +16,9 @@ from torch.nn import functional
 from prm_eval.errors import BadOption, CheckpointError
 from prm_eval.readout.batches import plan
 from prm_eval.readout.checkpoint import Checkpoint
+from prm_eval.readout.flops import Arithmetic
 from prm_eval.readout.headfile import head_digest, head_file
+from prm_eval.readout.memory import forget_peak, peak_memory
 from prm_eval.readout.rendering import Head, Rendered, Rows
 from prm_eval.readout.statistics import span_rows
 from prm_eval.readout.weights import load_backbone, load_head
@@ -35,13 +37,15 @@ class TorchEngine:
         self._device = choose_device(device)
         self._dtype = choose_dtype(dtype, self._device, checkpoint)
         self._checkpoint, self._budget = checkpoint, batch_tokens
+        forget_peak(self._device)
         self._backbone = load_backbone(checkpoint, head, DTYPES[self._dtype], self._device)
         config: Any = self._backbone.config
         self.max_tokens = int(config.max_position_embeddings)
         self.vocabulary = int(config.vocab_size)
         self._head = load_head(checkpoint, head, int(config.hidden_size), self._device)
         self._statistics = head.statistics
-        self._tokens = self._padded = 0
+        self._arithmetic = Arithmetic.of(config.to_dict())
+        self._tokens = self._padded = self._flops = 0
         self._seconds = 0.0
         beside = "" if head.file is None else head_digest(head_file(checkpoint.folder, head.file))
         self.identity = f"{checkpoint.identity()} {self._dtype} {head}{beside}"
@@ -69,8 +73,15 @@ class TorchEngine:
         }
 
     def cost(self) -> dict[str, float]:
-        """So far: tokens read, tokens computed (padding included), seconds in the forward pass."""
-        return {"tokens": self._tokens, "padded_tokens": self._padded, "seconds": self._seconds}
+        """So far: tokens read, tokens computed (padding included), seconds in the forward pass.
+
+        `flops` is the estimate of `Arithmetic` for the tokens computed, and two per weight of the
+        head and position read.
+        """
+        cost = {"tokens": self._tokens, "padded_tokens": self._padded, "seconds": self._seconds}
+        if self._arithmetic is not None:
+            cost["flops"] = self._flops
+        return cost | {"peak_memory_bytes": peak_memory(self._device)}
 
     @torch.inference_mode()
     def _forward(self, batch: Sequence[Rendered]) -> list[Rows]:
@@ -86,8 +97,17 @@ class TorchEngine:
             rows = self._marked_rows(hidden, batch)
         self._tokens += sum(len(item) for item in batch)
         self._padded += ids.numel()
+        self._count_flops(batch, longest)
         self._seconds += time.perf_counter() - started
         return rows
+
+    def _count_flops(self, batch: Sequence[Rendered], longest: int) -> None:
+        if self._arithmetic is None:
+            return
+        weights = sum(weight.numel() for weight, _ in self._head)
+        whole = bool(self._statistics)  # these read every position of the spans, not the marks alone
+        read = sum(int(i.marks[-1]) + 1 - i.start if whole else len(i.marks) for i in batch)
+        self._flops += self._arithmetic.flops(len(batch), longest) + 2 * weights * read
 
     def _marked_rows(self, hidden: Tensor, batch: Sequence[Rendered]) -> list[Rows]:
         counts = [len(item.marks) for item in batch]

@@ -70,7 +70,7 @@ class ReadoutModel:
         }
 
     def cost(self) -> Mapping[str, float]:
-        """Cumulative tokens, padded_tokens and seconds of the forward passes."""
+        """The engine's: cumulative tokens, padded_tokens, seconds and flops, and the peak of memory."""
         return self._engine.cost()
 
     def _prepare(self, candidate: Candidate) -> Work | Unscored:

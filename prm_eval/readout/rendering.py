@@ -113,7 +113,7 @@ class Engine(Protocol):
         ...
 
     def cost(self) -> dict[str, float]:
-        """Cumulative tokens, padded_tokens and seconds."""
+        """Cumulative tokens, padded_tokens, seconds and flops, and `peak_memory_bytes`, where known."""
         ...
 
 

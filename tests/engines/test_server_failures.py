@@ -125,6 +125,8 @@ def test_rows_at_the_marks(fake: Fake, checkpoint: Checkpoint) -> None:
     assert found.max_tokens == 777
     assert found.provenance()["vllm"] == "9.9"
     assert found.cost()["tokens"] == 12
+    # the tiny checkpoint's 18,432 weights, 2 layers and 4 heads of 8
+    assert found.cost()["flops"] == 2 * 18_432 * 12 + 2 * 2 * 32 * (3**2 + 4**2 + 5**2)
     assert found.rows([]) == []
 
 

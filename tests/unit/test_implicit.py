@@ -22,6 +22,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from prm_eval.cards import card_of
 from prm_eval.errors import BadOption, CheckpointError
 from prm_eval.readout import Rendered, Tokens
+from prm_eval.readout.memory import peak_memory
 from prm_eval.testing import RewardModelContract
 from prm_eval.types import Candidate, PreparedRewardModel, Problem, RewardModel, Score, Step, Unscored
 
@@ -125,6 +126,7 @@ def test_provenance_and_cost(pair: tuple[Path, Path, PreTrainedModel, PreTrained
     assert isinstance(model, PreparedRewardModel)
     assert model.provenance()["reference"] == str(reference)
     before = model.cost()["tokens"]  # type: ignore[attr-defined]
+    assert model.cost()["peak_memory_bytes"] < 1.5 * peak_memory("cpu")  # type: ignore[attr-defined]
     (work,) = model.prepare([candidate(ONE)])
     model.score([candidate(ONE)])
     assert model.cost()["tokens"] - before == 2 * work.size  # type: ignore[attr-defined, union-attr]

@@ -248,6 +248,20 @@ def test_provenance_and_cost(folder: Path) -> None:
     model.score([candidate(["a"]), candidate(["b c d e f g"])])
     cost = model.cost()
     assert cost["padded_tokens"] > cost["tokens"] > 0 < cost["seconds"]
+    assert cost["peak_memory_bytes"] > 50e6
+
+
+def test_flops_of_tokens_computed(folder: Path) -> None:
+    """A batch of two counts the longer twice; the head, 32 x 32 and 2 x 32, its marks only."""
+    model = load(FAMILY, str(folder), batch_tokens=9000)
+    short, long = candidate(["a"]), candidate(["b c d", "e f g"])
+    length = max(work.size for work in works(model, [short, long]))
+    before = model.cost()
+    model.score([short, long])
+    cost = model.cost()
+    assert cost["padded_tokens"] - before["padded_tokens"] == 2 * length
+    backbone = 2 * (2 * 18_432 * length + 2 * 2 * 32 * length**2)  # 18,432: see test_costs.py
+    assert cost["flops"] - before["flops"] == backbone + 2 * (32 * 32 + 2 * 32) * 3
 
 
 def test_bad_options(folder: Path) -> None:

@@ -221,7 +221,7 @@ class Counting:
         return {"revision": "abc"}
 
     def cost(self) -> Mapping[str, float]:
-        return {"tokens": self.tokens, "seconds": 0.0}
+        return {"tokens": self.tokens, "seconds": 0.0, "peak_memory_bytes": 100 + self.tokens}
 
 
 def test_cost_is_that_of_the_work_not_of_the_run(tmp_path: Path) -> None:
@@ -230,6 +230,7 @@ def test_cost_is_that_of_the_work_not_of_the_run(tmp_path: Path) -> None:
     first = score(Counting(), items, ScoreStore(tmp_path / "s.jsonl"))
     again = score(Counting(), items, ScoreStore(tmp_path / "s.jsonl"))
     assert first.cost["tokens"] == again.cost["tokens"] == 5
+    assert first.cost["peak_memory_bytes"] == again.cost["peak_memory_bytes"] == 105
     assert first.results == [Score(3.0), Unscored("empty response"), Score(2.0)]
     assert first.provenance == {"revision": "abc"}
     assert first.default_aggregation == "last"
