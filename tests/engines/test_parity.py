@@ -71,6 +71,11 @@ def test_in_process(kind: str, folders: dict[str, Path], report: Report) -> None
     largest = difference(checkpoint, family, items, engine.rows(items))
     report(kind, "vllm, ALL", largest)
     assert largest < TOLERANCE
+    alone = TorchEngine(checkpoint, family.head, "float32", "cpu", 1)  # batches of one: no padding either
+    alone.rows(items)
+    ours, theirs = alone.cost(), engine.cost()
+    assert theirs["tokens"] == theirs["padded_tokens"] == ours["tokens"]
+    assert 0.9 * ours["flops"] < theirs["flops"] <= ours["flops"]  # which counts the head's rows too
     ids = np.resize(items[0].ids, 128)
     (whole,) = engine.rows([Rendered(ids, np.arange(128, dtype=np.int32))])
     assert isinstance(whole, np.ndarray)
