@@ -126,10 +126,17 @@ def test_provenance_and_cost(pair: tuple[Path, Path, PreTrainedModel, PreTrained
     assert isinstance(model, PreparedRewardModel)
     assert model.provenance()["reference"] == str(reference)
     before = model.cost()["tokens"]  # type: ignore[attr-defined]
+    flops = model.cost()["flops"]  # type: ignore[attr-defined]
     assert model.cost()["peak_memory_bytes"] < 1.5 * peak_memory("cpu")  # type: ignore[attr-defined]
     (work,) = model.prepare([candidate(ONE)])
     model.score([candidate(ONE)])
     assert model.cost()["tokens"] - before == 2 * work.size  # type: ignore[attr-defined, union-attr]
+    item, size = work.payload, work.size  # type: ignore[union-attr]
+    vocabulary = pair[2].config.vocab_size
+    # 2 layers with 2 matrices of 32x32, 2 of 32x16 and 3 of 32x48; the LM head reads the whole span
+    backbone = 2 * 2 * (3 * 1024 + 3 * 32 * 48) * size + 2 * 2 * 32 * size**2
+    head = 2 * vocabulary * 32 * (int(item.marks[-1]) + 1 - item.start)
+    assert model.cost()["flops"] - flops == 2 * (backbone + head)  # type: ignore[attr-defined]
     others = [
         make(path=str(policy), reference=str(reference), coef=0.1),
         make(path=str(policy), reference=str(reference), value="step"),
