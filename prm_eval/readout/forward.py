@@ -4,6 +4,7 @@ Invariant: a row does not depend on what else is in its batch. The backbone is c
 stands on the right, so real positions never see it and no attention mask is needed.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from prm_eval.readout.rendering import Head, Rendered, Rows
 from prm_eval.readout.statistics import span_rows
 from prm_eval.readout.weights import load_backbone, load_head
 
+log = logging.getLogger("prm_eval")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -55,7 +57,7 @@ class TorchEngine:
         """One float32 array [n_marks, outputs] per input, in order."""
         found: list[Rows] = [np.empty((0, 0), np.float32)] * len(inputs)
         for batch in plan([len(item) for item in inputs], self._budget):
-            for position, rows in zip(batch, self._forward([inputs[p] for p in batch]), strict=True):
+            for position, rows in zip(batch, self._fitting([inputs[p] for p in batch]), strict=True):
                 found[position] = rows
         return found
 
@@ -82,6 +84,23 @@ class TorchEngine:
         if self._arithmetic is not None:
             cost["flops"] = self._flops
         return cost | {"peak_memory_bytes": peak_memory(self._device)}
+
+    def _fitting(self, batch: Sequence[Rendered]) -> list[Rows]:
+        """One batch; where the device's memory does not hold it, its halves, and smaller ones from then on."""
+        try:
+            return self._forward(batch)
+        except torch.cuda.OutOfMemoryError:
+            if len(batch) == 1:
+                raise  # one input alone is too much: the caller makes it Unscored
+        self._budget = max(1, len(batch) * max(len(item) for item in batch) // 2)
+        log.warning(
+            "%s: a batch of %d does not fit the memory, going on with batch_tokens=%d",
+            self._checkpoint.name, len(batch), self._budget,
+        )  # fmt: skip
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        half = len(batch) // 2
+        return [*self._fitting(batch[:half]), *self._fitting(batch[half:])]
 
     @torch.inference_mode()
     def _forward(self, batch: Sequence[Rendered]) -> list[Rows]:
