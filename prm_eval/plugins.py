@@ -155,6 +155,11 @@ class Registry:
         """An aggregation by reference."""
         return self.load("aggregation", reference)
 
+    def folder(self, owner: Owner) -> Path | None:
+        """Where a plugin's module lies, and beside it what ships with it; None when it is no file."""
+        file = getattr(self._manager.get_plugin(owner.plugin), "__file__", None)
+        return None if file is None else Path(file).parent
+
     def task_folders(self) -> list[Path]:
         """The folders of task YAML that plugins offer."""
         return list(self.task_owners())

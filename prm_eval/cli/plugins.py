@@ -1,6 +1,6 @@
 """`prm-eval plugins list` and `prm-eval plugins check`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,18 +51,46 @@ def list_plugins(plugins: tuple[Path, ...], as_json: bool) -> None:
 
 @plugins.command()
 @click.argument("reference", metavar="REWARD_MODEL")
+@click.option(
+    "--golden", is_flag=False, flag_value="", metavar="[FILE]",
+    help="Compare with the values that the model's authors print, on the example of its card or of FILE.",
+)  # fmt: skip
 @options.plugin_files
-def check(reference: str, plugins: tuple[Path, ...]) -> int:
-    """Run the contract tests on one reward model: lengths, order, duplicates, empty and huge texts."""
+def check(reference: str, golden: str | None, plugins: tuple[Path, ...]) -> int:
+    """Run the contract tests on one reward model: lengths, order, duplicates, empty and huge texts.
+
+    With --golden its scores are compared instead with those that its authors print.
+    """
     from prm_eval.plugins import load_registry
     from prm_eval.testing import check_reward_model
 
-    loaded = load_registry(plugins).reward_model(reference)
+    registry = load_registry(plugins)
+    if golden is None:
+        found = check_reward_model(registry.reward_model(reference).obj)
+    else:
+        found = _golden_checks(registry, reference, Path(golden) if golden else None)
     failures = 0
-    for name, complaint in check_reward_model(loaded.obj):
+    for name, complaint in found:
         click.echo(f"{'FAILED' if complaint else 'ok':7}{name}{': ' + complaint if complaint else ''}")
         failures += bool(complaint)
     return 2 if failures else 0
+
+
+def _golden_checks(
+    registry: "Registry", reference: str, file: Path | None
+) -> Iterator[tuple[str, str | None]]:
+    from prm_eval.golden import check_golden, golden_candidates, golden_file, read_golden
+    from prm_eval.references import options_of
+
+    entry, given = registry.check("reward model", reference)
+    golden = read_golden(file or golden_file(registry.folder(entry.owner), entry.name))
+    defaults = {name: option.default for name, option in options_of(entry.factory).items()}
+    where = [({**defaults, **given}).get(name) for name in ("path", "revision")]
+    folder, revision = (value if isinstance(value, str) else None for value in where)
+    candidates = golden_candidates(golden, folder, revision)  # before the weights, which take long
+    loaded = registry.reward_model(reference)
+    click.echo(f"{loaded.name} against the {golden.source}")
+    return check_golden(loaded.obj, golden, candidates, loaded.name)
 
 
 def _task_row(name: str, path: Path, text: str, registry: "Registry") -> dict[str, Any]:
