@@ -22,6 +22,9 @@ MODELS_INTRO = """Each name is a reference: `--reward-model NAME:path=FOLDER,dty
 number of tokens that the model reads; longer input is `Unscored`. *Aggregation* is the default; every other
 one is a view of the same step scores. A format that was only recalled, not checked against its authors' own
 words, says so here, in `prm-eval plugins list` and in the results.
+
+`prm-eval plugins check NAME --golden` compares a checkpoint with the values that its authors print, if any.
+Another family: [add one](add-a-family.md).
 """
 
 
