@@ -127,15 +127,16 @@ def workers(reference: str, candidates: Sequence[Candidate], repeats: int) -> No
 
 def main(quick: bool) -> None:
     """Measure what is installed."""
-    candidates = read_candidates(24 if quick else 96)
+    candidates = read_candidates(24 if quick else 64)
     folder = Path(tempfile.mkdtemp())
     sizes = QUICK if quick else SIZES
     save_checkpoint(
         folder, tokenizer=build_tokenizer([c.text for c in candidates], 2048), limit=4096, **sizes
     )
     reference = f"qwen-prm:path={folder},dtype=float32"
-    repeats = 2 if quick else 3
-    for package, bench in (("vllm", engines), ("ray", workers)):
+    repeats = 2
+    # Ray first: vLLM binds this process, and what it starts later, to one core
+    for package, bench in (("ray", workers), ("vllm", engines)):
         if find_spec(package) is None:
             print(
                 f"{package} is not installed: make test-engines, then run this with .venv-engines/bin/python"

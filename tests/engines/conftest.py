@@ -11,11 +11,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from heads import Report
 
+from prm_eval.engines import workers
+
 # One process, one gigabyte of cache, bytecode kept: an engine starts in seconds.
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# vLLM imports Ray, which reads these then: the commands set them before anything is loaded.
+os.environ.update(workers.SURROUNDINGS)
 
 DIFFERENCES: dict[tuple[str, str], float] = {}
 
