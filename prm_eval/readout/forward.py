@@ -86,7 +86,7 @@ class TorchEngine:
         return cost | {"peak_memory_bytes": peak_memory(self._device)}
 
     def _fitting(self, batch: Sequence[Rendered]) -> list[Rows]:
-        """One batch; where the device's memory does not hold it, its halves, and smaller ones from then on."""
+        """One batch; where the memory does not hold it, its halves, and smaller ones from then on."""
         try:
             return self._forward(batch)
         except torch.cuda.OutOfMemoryError:

@@ -20,7 +20,7 @@ log = logging.getLogger("prm_eval")
 
 
 class ReadoutModel:
-    """A `types.PreparedRewardModel`. `max_tokens` overrides what the backbone was built for."""
+    """A `types.PreparedRewardModel`. `max_tokens` may be less than what the backbone was built for."""
 
     def __init__(
         self, family: Family, engine: Engine, max_tokens: int | None = None, proven: str = ""
@@ -28,7 +28,10 @@ class ReadoutModel:
         if max_tokens is not None and max_tokens < 1:
             raise BadOption(f"max_tokens={max_tokens}: give at least 1")
         if max_tokens is not None and max_tokens > engine.max_tokens:
-            log.warning("max_tokens=%d: the model was built for %d", max_tokens, engine.max_tokens)
+            raise BadOption(
+                f"max_tokens={max_tokens}: the model was built for {engine.max_tokens} positions, and what"
+                " lies past them scores plausible nonsense; give less, or a checkpoint whose config.json says more"
+            )
         self._family, self._engine, self._proven = family, engine, proven
         self._limit = max_tokens or engine.max_tokens
         self.default_aggregation = family.default_aggregation

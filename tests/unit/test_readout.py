@@ -173,10 +173,10 @@ def test_configured_length_is_the_limit(tmp_path: Path) -> None:
     assert "the model reads 90;" in result.reason
 
 
-def test_longer_than_built_for_warns(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A limit above the configuration's is allowed, with a notice."""
-    load(FAMILY, str(folder), max_tokens=4000)
-    assert "max_tokens=4000: the model was built for 2048" in caplog.text
+def test_longer_than_the_positions_is_refused(folder: Path) -> None:
+    """A limit above the position range is refused: past it a model scores plausible nonsense."""
+    with pytest.raises(BadOption, match="max_tokens=4000: the model was built for 2048 positions"):
+        load(FAMILY, str(folder), max_tokens=4000)
 
 
 def test_lone_surrogates(model: ReadoutModel, caplog: pytest.LogCaptureFixture) -> None:
