@@ -61,8 +61,8 @@ def of_scores(
         missing = sum(not isinstance(result, Score) for result in score_set.results)
         if missing > UNCOVERED * len(score_set.results):
             yield (
-                f"{score_set.model} left {missing / len(score_set.results):.1%} of the candidates unscored, and"
-                " those rank last: its picks also say which responses it could read"
+                f"{score_set.model} left {missing / len(score_set.results):.1%} of the candidates unscored,"
+                " and those rank last: its picks also say which responses it could read"
             )
         given = [result for result in score_set.results if isinstance(result, Score)]
         if named and given and all(score.steps is None for score in given):

@@ -38,6 +38,33 @@ class Answer:
         return cls(raw, normal, plain_number(normal))
 
 
+def same_share(one: Answer, other: Answer) -> bool | None:
+    """Whether two numbers, of which at least one is a percentage, are the same; None when unsure.
+
+    50% is 50 and is 0.5, as in math-verify 0.9; said here because that depends there on the version
+    of its parser's run time.
+    """
+    shares = _percentage(one), _percentage(other)
+    share = shares[0] if shares[0] is not None else shares[1]
+    if share is None:
+        return None
+    number = other.plain if shares[0] is not None else one.plain
+    if None not in shares:
+        pairs = [shares]
+    elif number is not None:
+        pairs = [(share, number), (share / 100, number)]
+    else:
+        return None
+    gaps = [abs(a - b) for a, b in pairs if a is not None and b is not None]
+    if 0 in gaps:
+        return True
+    return None if min(gaps) <= _NEAR else False
+
+
+def _percentage(answer: Answer) -> Fraction | None:
+    return plain_number(answer.normal[:-1]) if answer.normal.endswith("%") else None
+
+
 @dataclass(slots=True)
 class Counts:
     """Jobs given to workers, those that failed, and comparisons of wrong answers that failed."""
@@ -101,6 +128,9 @@ class Grader:
             decimals = "." in gold.normal + answer.normal
             if not decimals or abs(gold.plain - answer.plain) > _NEAR:
                 return False
+        share = same_share(gold, answer)
+        if share is not None:
+            return share
         based = based_number(gold.normal), based_number(answer.normal)
         if all(based):
             return based[0] == based[1]

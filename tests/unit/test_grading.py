@@ -66,6 +66,13 @@ DISPUTED = [
     ("1/3", "0.33", False),
     (r"1\frac{4}{5}", r"\frac{9}{5}", True),
     ("50", r"50\%", True),
+    ("0.5", r"50\%", True),
+    (r"50\%", "0.5", True),
+    (r"50\%", r"50.0\%", True),
+    (r"50\%", r"0.5\%", False),
+    ("50", r"49\%", False),
+    ("5000", r"50\%", False),
+    ("0", r"0\%", True),
     ("50", "0.5", False),
     (r"90^\circ", "90", True),
     (r"90^\circ", "90°", True),
@@ -457,7 +464,7 @@ def test_recorded_math500() -> None:
     ("12^{\mathrm{th}} \text{ grade}" for 12) the label is right.
     """
     candidates = recorded("math500-candidates.jsonl")
-    plain = grade_candidates(candidates)
+    plain = grade_candidates([dataclasses.replace(c, prediction=None) for c in candidates])
     assert plain.ungraded == 0
     assert {index for _, index in wrong_about(plain)} <= {0}
     assert len(plain.disagreements) <= 60
