@@ -30,7 +30,7 @@ class ReadoutModel:
         if max_tokens is not None and max_tokens > engine.max_tokens:
             raise BadOption(
                 f"max_tokens={max_tokens}: the model was built for {engine.max_tokens} positions, and what"
-                " lies past them scores plausible nonsense; give less, or a checkpoint whose config.json says more"
+                " lies past them scores plausible nonsense; give less, or another checkpoint"
             )
         self._family, self._engine, self._proven = family, engine, proven
         self._limit = max_tokens or engine.max_tokens

@@ -4,12 +4,13 @@ A block ```console runs each line that starts with `$ `; ```python and others wi
 written to that file first. The comment `<!-- not run: reason -->` above a block excuses it.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -49,9 +50,15 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "tutorial.md"], ids=lambda page: page.name
+)
 def test_page_runs(page: Path, tmp_path: Path) -> None:
     """Every command and file of the page, in its order, in an empty folder, as a reader would."""
+    run_page(page, tmp_path)
+
+
+def run_page(page: Path, tmp_path: Path) -> None:
     for block in blocks(page):
         assert block.kind in KNOWN, f"{page.name}: ```{block.kind} is no kind of block that the tests know"
         if block.excused:
@@ -71,6 +78,33 @@ def test_page_runs(page: Path, tmp_path: Path) -> None:
             done = subprocess.run([sys.executable, "-c", block.body], cwd=tmp_path, env=environment(),
                                   capture_output=True, text=True)  # fmt: skip
             assert done.returncode == 0, f"{page.name}:\n{block.body}\n{done.stderr[-3000:]}"
+
+
+@pytest.mark.slow
+def test_tutorial(tmp_path: Path) -> None:
+    """The tutorial runs, and its demo shows what the page says, beyond the paired intervals."""
+    run_page(ROOT / "docs" / "tutorial.md", tmp_path)
+    results = json.loads((tmp_path / "demo-run" / "results.json").read_text(encoding="utf-8"))
+    best = {"metric": "best_of_n", "reward_model": "demo-prm", "aggregation": "product"}
+    for other in ({"metric": "majority"}, {"metric": "mean"}):
+        assert lead(results, best, other)[0] > 0
+    assert lead(results, {"metric": "pass_at_k"}, best)[0] > 0
+    curve = {row["k"]: row["value"] for row in results["metrics"] if best.items() <= row.items()}
+    assert curve[1] < curve[4] < curve[16]
+    last = [
+        row["value"] for row in results["metrics"] if (best | {"aggregation": "last"}).items() <= row.items()
+    ]
+    assert last[-1] < last[0], "the page says that `last` falls"
+
+
+def lead(results: dict[str, Any], one: dict[str, str], other: dict[str, str]) -> tuple[float, float]:
+    """The interval of one selector minus another at the largest k."""
+    for c in results["comparisons"]:
+        for a, b, sign in ((c["a"], c["b"], 1), (c["b"], c["a"], -1)):
+            if one.items() <= a.items() and other.items() <= b.items():
+                low, high = sorted(sign * value for value in c["ci"])
+                return low, high
+    raise AssertionError(f"no comparison of {one} and {other}")
 
 
 def test_generated_pages_are_current() -> None:
@@ -93,8 +127,6 @@ def test_links(page: Path) -> None:
 
 def test_json_examples_parse() -> None:
     """The JSON examples of the formats page are JSON, and follow the schemas that ship."""
-    import json
-
     import jsonschema
 
     page = [block for block in blocks(ROOT / "docs" / "formats.md") if block.kind == "json"]
