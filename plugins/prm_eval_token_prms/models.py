@@ -4,7 +4,6 @@ Invariant: a length that a model was trained with, and its configuration does no
 context unless the user gives another.
 """
 
-from dataclasses import replace
 from functools import partial
 
 from prm_eval.cards import Card, LoadOptions
@@ -40,5 +39,4 @@ def tagged_model(form: str, options: LoadOptions, card: Card, base: str | None) 
 
 def turns_model(options: LoadOptions, card: Card) -> ReadoutModel:
     """A conversation with an answer after each step, or (an outcome card) after the whole response."""
-    options = replace(options, max_tokens=options.max_tokens or card.context)
     return load_card(partial(Turns, whole=card.kind == "outcome"), options, card)

@@ -21,6 +21,8 @@ TAG = "ки"
 class Turns:
     """The PRM, or with `whole` its ORM twin: one turn with the whole answer. Source: RLHFlow math-rm."""
 
+    longest = 8192  # tokens: what it was trained for; Llama 3.1 itself has more positions
+
     def __init__(self, tokens: Tokens, whole: bool) -> None:
         self._template = ChatTemplate(tokens)
         self._good = _single(tokens, GOOD)

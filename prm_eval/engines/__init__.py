@@ -12,7 +12,7 @@ from prm_eval import readout
 from prm_eval.cards import Card, LoadOptions
 from prm_eval.errors import BadOption, MissingExtra
 from prm_eval.readout.checkpoint import Checkpoint, locate
-from prm_eval.readout.model import ReadoutModel
+from prm_eval.readout.model import ReadoutModel, own_limit
 from prm_eval.readout.rendering import Family
 from prm_eval.readout.selfcheck import check_model
 from prm_eval.readout.tokens import Tokens
@@ -50,7 +50,10 @@ def _on_vllm(make_family: Callable[[Tokens], Family], options: LoadOptions, card
 
     checkpoint = locate(options.path, options.revision)
     family = make_family(Tokens(checkpoint.tokenizer_folder))
-    engine = VllmEngine(checkpoint, family.head, options.dtype, options.tensor_parallel, options.max_tokens)
+    # vLLM sets memory aside for the longest input, so it is told what the family reads at most
+    positions = int(checkpoint.config().get("max_position_embeddings", 0))
+    longest = options.max_tokens or (own_limit(family, positions) if hasattr(family, "longest") else None)
+    engine = VllmEngine(checkpoint, family.head, options.dtype, options.tensor_parallel, longest)
     check_model(options.path, family, engine, engine.vocabulary)
     return ReadoutModel(family, engine, options.max_tokens, card.proven)
 

@@ -33,7 +33,7 @@ class ReadoutModel:
                 " lies past them scores plausible nonsense; give less, or another checkpoint"
             )
         self._family, self._engine, self._proven = family, engine, proven
-        self._limit = max_tokens or engine.max_tokens
+        self._limit = max_tokens or own_limit(family, engine.max_tokens)
         self.default_aggregation = family.default_aggregation
         self.fingerprint = hashlib.sha256(f"{engine.identity}\n{family.identity}".encode()).hexdigest()
 
@@ -99,6 +99,14 @@ class ReadoutModel:
         if not np.isfinite(rows).all():
             return Unscored("not finite: the model gave infinity or NaN, try dtype=float32")
         return self._family.read(rows)
+
+
+def own_limit(family: Family, positions: int) -> int:
+    """How long an input may be when nobody says: the position range, or what the family was trained for.
+
+    A family says so by an attribute `longest`, in tokens; it never stretches the position range.
+    """
+    return min(positions, int(getattr(family, "longest", positions)))
 
 
 def too_long(item: Rendered, limit: int, stepwise: bool) -> Unscored:

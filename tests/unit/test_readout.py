@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tiny_checkpoint import SYSTEM, Reference, save_checkpoint
 from prm_eval.errors import BadOption
 from prm_eval.readout import ReadoutModel, Rendered, Tokens, load, rendered, shortest
 from prm_eval.readout.families import StepHead, WholeHead, softmax
-from prm_eval.readout.model import too_long
+from prm_eval.readout.model import own_limit, too_long
 from prm_eval.types import Candidate, PreparedRewardModel, Problem, Score, Step, Unscored, Work
 
 FAMILY = partial(StepHead, name="test", system=SYSTEM)
@@ -283,3 +284,10 @@ def test_outcome_head(tmp_path: Path) -> None:
         expected = reference.logits(reference.ids(PROBLEM.prompt, text))[-1, 0]
         assert score.value == pytest.approx(float(expected), abs=1e-5)
     assert model.score([Candidate(PROBLEM, 0, " \n")]) == [Unscored("empty response")]
+
+
+@pytest.mark.parametrize(("positions", "limit"), [(2048, 2048), (131072, 8192)])
+def test_a_family_may_read_less_than_the_positions(positions: int, limit: int) -> None:
+    """What a family was trained for bounds the input, and never stretches the position range."""
+    assert own_limit(SimpleNamespace(longest=8192), positions) == limit  # type: ignore[arg-type]
+    assert own_limit(SimpleNamespace(), positions) == positions  # type: ignore[arg-type]
