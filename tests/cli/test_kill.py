@@ -64,3 +64,22 @@ def test_sigkill_in_the_middle_of_scoring(tmp_path: Path) -> None:
     for name in ("scores.jsonl", "grades.jsonl", "selections.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    """An interrupted run ends with 130 and one line that says how to continue; what was done is kept."""
+    (tmp_path / "p.py").write_text(PLUGIN)
+    write_candidates(tmp_path / "c.jsonl", candidate_rows(problems=300, n=4))
+    slow = subprocess.Popen(
+        [*COMMAND, "run"], cwd=tmp_path, env={**os.environ, "PAUSE": "1"}, stderr=subprocess.PIPE, text=True
+    )
+    store, deadline = tmp_path / "run" / "store.jsonl", time.monotonic() + 120
+    while not store.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    slow.send_signal(signal.SIGINT)
+    _, said = slow.communicate(timeout=60)
+    assert slow.returncode == 130
+    assert "run the same command again and it goes on from here" in said
+    assert "Traceback" not in said
+    assert store.read_bytes().endswith(b"\n")
