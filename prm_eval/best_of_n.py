@@ -20,7 +20,7 @@ from prm_eval.runs import SCHEMA, RunFolder
 from prm_eval.scoring import Scoring, score_candidates
 from prm_eval.selection import ScoreSet, evaluate, select
 from prm_eval.store import ScoreStore
-from prm_eval.types import Candidate, Strategy, Unscored
+from prm_eval.types import Candidate, PreparedRewardModel, Strategy, Unscored
 
 DEFAULT_STRATEGIES = ("best_of_n", "weighted", "majority")
 MODEL_OWN = "model"
@@ -104,7 +104,8 @@ def score(
 ) -> Scoring:
     """Load one reward model, score everything that the store does not have, and let it go."""
     loaded = load(registry, reference)
-    with meter(f"scoring with {loaded.name}", "units") as update:
+    unit = "tokens" if isinstance(loaded.obj, PreparedRewardModel) else "characters"
+    with meter(f"scoring with {loaded.name}", unit) as update:
         return score_candidates(
             loaded.obj,
             candidates,

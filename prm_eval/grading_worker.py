@@ -56,7 +56,7 @@ def equal(gold: str, answer: str) -> bool:
         return False
     try:
         return bool(verify(one, other, raise_on_error=True, **OPTIONS))
-    except Exception:
+    except Exception:  # math-verify raises any class: raised again below unless another reading matches
         if verify(one, other, **OPTIONS):
             return True
         raise

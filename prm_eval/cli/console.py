@@ -17,15 +17,14 @@ Update = Callable[[int, int], None]
 def progress(title: str, unit: str) -> Iterator[Update]:
     """A bar with rate and time left. The yielded function takes (done, total)."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} " + unit),
+        BarColumn(bar_width=20),
+        TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
@@ -37,7 +36,7 @@ def progress(title: str, unit: str) -> Iterator[Update]:
 
         def update(done: int, total: int) -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
-            rate = f"{done / elapsed:,.0f}/s" if elapsed > 0.5 else ""
+            rate = f"{done / elapsed:,.0f} {unit}/s" if elapsed > 0.5 else ""
             bar.update(task, completed=done, total=max(total, 1), rate=rate, visible=total > 0)
 
         yield update

@@ -74,7 +74,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         [*COMMAND, "run"], cwd=tmp_path, env={**os.environ, "PAUSE": "1"}, stderr=subprocess.PIPE, text=True
     )
     store, deadline = tmp_path / "run" / "store.jsonl", time.monotonic() + 120
-    while not store.exists():
+    while not (store.exists() and store.read_bytes().endswith(b"\n")):  # it is created empty
         assert time.monotonic() < deadline
         time.sleep(0.02)
     slow.send_signal(signal.SIGINT)
