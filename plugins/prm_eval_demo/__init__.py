@@ -1,4 +1,4 @@
-"""The embedded models: a tiny trained policy, a tiny process reward model and a tiny pairwise judge.
+"""The embedded models: a tiny trained policy, two tiny process reward models and a tiny pairwise judge.
 
 Invariant: importing this file imports no torch. The models are a benchmark of nothing but
 themselves; README.md beside this file says how they were trained and what they are worth.
@@ -14,6 +14,7 @@ from prm_eval.types import Judge, RewardModel
 MODELS = Path(__file__).parent / "models"
 POLICY = MODELS / "policy"
 PRM = MODELS / "prm"
+PRM_SMALL = MODELS / "prm-small"
 JUDGE = MODELS / "judge"
 CARD = Card(
     kind="step",
@@ -37,8 +38,8 @@ CARD_JUDGE = Card(
 
 @hookimpl
 def prm_eval_reward_models() -> Mapping[str, Callable[..., RewardModel]]:
-    """The embedded reward model."""
-    return {"demo-prm": demo_prm}
+    """The embedded reward models."""
+    return {"demo-prm": demo_prm, "demo-prm-small": demo_prm_small}
 
 
 @described(CARD)
@@ -47,6 +48,14 @@ def demo_prm(device: str = "cpu", batch_tokens: int = 16384) -> RewardModel:
     from prm_eval_demo.reward_model import load_prm
 
     return load_prm(PRM, device, batch_tokens)
+
+
+@described(CARD)
+def demo_prm_small(device: str = "cpu", batch_tokens: int = 16384) -> RewardModel:
+    """A twentieth of the embedded PRM in size, taught the same: what a weaker verifier looks like."""
+    from prm_eval_demo.reward_model import load_prm
+
+    return load_prm(PRM_SMALL, device, batch_tokens)
 
 
 @hookimpl

@@ -116,15 +116,14 @@ def training_chains(rng: random.Random) -> Iterator[Chain]:
 def held_out(n: int = 250, seed: int = 999) -> list[Problem]:
     """The first n held-out problems, all different; a smaller n gives the beginning of a larger one."""
     rng = seeded(seed)
-    texts: dict[str, Chain] = {}
-    while len(texts) < n:
-        chain = _draw_chain(rng)
-        if is_held_out(chain.text):
-            texts.setdefault(chain.text, chain)
-    return [
-        Problem(problem_id=f"demo-{number:04d}", problem=text, answer=str(chain.answer))
-        for number, (text, chain) in enumerate(texts.items(), start=1)
-    ]
+    return _first(
+        n, filter(lambda chain: is_held_out(chain.text), iter(lambda: _draw_chain(rng), None)), "demo"
+    )
+
+
+def pool_problems(n: int = 5000, seed: int = 7) -> list[Problem]:
+    """The first n problems of a pool to choose training rows from, all different, none of them held out."""
+    return _first(n, training_chains(seeded(seed)), "pool")
 
 
 def misconception(value: int, operation: Operation) -> int | None:
@@ -189,6 +188,19 @@ def label_lines(text: str, lines: Sequence[str]) -> list[bool]:
         labels.append(true and operation == expected and int(match[1]) == value)
         value = int(match[4])
     return labels
+
+
+def _first(n: int, chains: Iterator[Chain], name: str) -> list[Problem]:
+    """The first n different problems, numbered."""
+    texts: dict[str, Chain] = {}
+    for chain in chains:
+        texts.setdefault(chain.text, chain)
+        if len(texts) == n:
+            break
+    return [
+        Problem(problem_id=f"{name}-{number:04d}", problem=text, answer=str(chain.answer))
+        for number, (text, chain) in enumerate(texts.items(), start=1)
+    ]
 
 
 def _fingerprint(text: str) -> int:

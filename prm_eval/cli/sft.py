@@ -7,7 +7,9 @@ import click
 from prm_eval.cli import options
 from prm_eval.cli.console import progress
 from prm_eval.cli.sft_collect import collect
+from prm_eval.cli.sft_demo import demo
 from prm_eval.cli.sft_options import LENGTHS, OUTPUT, POOL, RULES, SCORES, SETS
+from prm_eval.cli.sft_sweep import sweep
 from prm_eval.cli.sft_train import train
 
 
@@ -17,6 +19,8 @@ def sft() -> None:
 
 
 sft.add_command(train)
+sft.add_command(sweep)
+sft.add_command(demo)
 sft.add_command(collect)
 
 

@@ -1,6 +1,8 @@
 """`prm-eval sft collect`: evaluations of trained models as one table, for the two plots."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,14 +27,16 @@ def collect(runs: tuple[str, ...], out: Path, as_json: bool) -> int:
     results = collected(runs)
     RunFolder(out).write_results(results)
 
-    def table(_results: object) -> None:
-        for row in results["metrics"]:
-            low, high = row["ci"] or (float("nan"), float("nan"))
-            click.echo(
-                f"{row['selector']:28} {row['train_samples']:>7,} rows  {row['task']}  {row['value']:.3f}"
-                f"  ({low:.3f}-{high:.3f}, {row['seeds']} seeds)"
-            )
-
     print_results(results, as_json, table)
     click.echo(f"written: {out}", err=True)
     return 0
+
+
+def table(results: Mapping[str, Any]) -> None:
+    """One line per selector and number of rows."""
+    for row in results["metrics"]:
+        low, high = row["ci"] or (float("nan"), float("nan"))
+        click.echo(
+            f"{row['selector']:28} {row['train_samples']:>7,} rows  {row['task']}  {row['value']:.3f}"
+            f"  ({low:.3f}-{high:.3f}, {row['seeds']} seeds)"
+        )

@@ -35,11 +35,8 @@ _REASONS_SHOWN = 3
 
 def run(ctx: click.Context, given: Mapping[str, Any], meter: Meter) -> int:
     """Choose what the options describe; prints the card or its stages, returns the exit status."""
-    _refuse_contradictions(ctx, given)
     registry = load_registry(given["plugins"])
-    how = _aggregation(registry, given["aggregation"])
-    if given["reward_model"]:
-        registry.check("reward model", given["reward_model"])
+    how = check(ctx, given, registry)
     length = length_in(given["length_unit"], given["tokenizer"])
     sets = _evaluation_sets(given)
     out = given["out"] or Path("prm_eval_runs") / f"sft-{_default_name(given['pool'][0])}"
@@ -59,6 +56,15 @@ def run(ctx: click.Context, given: Mapping[str, Any], meter: Meter) -> int:
     RunFolder(out).write_manifest(ctx.command_path, given, {**facts, "cost": job.cost()})
     _tell(card, out, job.cost(), given["as_json"])
     return _status(index, given["max_unscored"]) if given["reward_model"] else 0
+
+
+def check(ctx: click.Context, given: Mapping[str, Any], registry: Registry) -> Aggregation | None:
+    """Contradictions refused and names looked up, before anything is read; the aggregation."""
+    _refuse_contradictions(ctx, given)
+    how = _aggregation(registry, given["aggregation"])
+    if given["reward_model"]:
+        registry.check("reward model", given["reward_model"])
+    return how
 
 
 def _refuse_contradictions(ctx: click.Context, given: Mapping[str, Any]) -> None:

@@ -96,7 +96,7 @@ class Crew:
     """`count` actors with one model each; a lost one is replaced."""
 
     def __init__(self, reference: str, count: int, address: str | None, plugin_files: Sequence[Path]) -> None:
-        self._ray = _connect(count, address)
+        self._ray = connect(count, address)
         share = self._ray.cluster_resources().get("GPU", 0) / count
         remote = self._ray.remote(Actor).options(num_cpus=1, num_gpus=_gpus(share), max_restarts=0)
         self._new: Callable[[], Any] = lambda: remote.remote(reference, list(plugin_files))
@@ -191,7 +191,7 @@ def import_ray() -> Any:
     return ray
 
 
-def _connect(count: int, address: str | None) -> Any:
+def connect(count: int, address: str | None) -> Any:
     """The `ray` module, connected. A Ray of our own gets more CPUs than workers: a full one stalls."""
     ray = import_ray()
     if ray.is_initialized():

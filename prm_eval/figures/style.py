@@ -106,8 +106,8 @@ def footnote(figure: Any, text: str) -> None:
 
 
 def billions(value: float, _place: object = None) -> str:
-    """`1.5B`, `70B`: a size in billions of parameters."""
-    return f"{value:g}B"
+    """`1.5B`, `70B`, `1.2M`: a size in billions of parameters."""
+    return f"{value:g}B" if value >= 0.1 else f"{1000 * value:.2g}M"
 
 
 def thousands(value: float, _place: object = None) -> str:

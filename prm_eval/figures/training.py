@@ -142,7 +142,7 @@ def _place(name: str, rows: Sequence[Trained]) -> int:
     """The look of a selector: that of the published point of its kind, else one that none of them has."""
     if name.lower().startswith("reasonflux-prm-7b"):
         return 0
-    kinds = {"s1k": 1, "human-selected": 1, "all": 2}
+    kinds = {"s1k": 1, "human-selected": 1, "all": 2, "raw-pool": 2}
     others = [row for row in dict.fromkeys(row.selector for row in rows) if row not in kinds]
     return kinds[name] if name in kinds else 3 + others.index(name)
 

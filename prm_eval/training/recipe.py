@@ -4,16 +4,15 @@ Invariant: a key that is not documented here, or a value of another type, is one
 is defaulted but what a recipe leaves out, and the manifest holds every value that was used.
 """
 
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import yaml
 
 from prm_eval.errors import BadOption, UnknownName, UsageError
+from prm_eval.settings import build, read_settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -77,15 +76,10 @@ def load_recipe(reference: str, changes: Sequence[str] = ()) -> Recipe:
     recipe file or a contradiction.
     """
     path = _found(reference)
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} is no recipe: {' '.join(str(error).split())}") from error
-    if not isinstance(given, dict):
-        raise UsageError(f"{path} is no recipe: expected `key: value` lines")
+    given = read_settings(path, "recipe")
     for change in changes:
         _change(given, change)
-    recipe: Recipe = _built(Recipe, given, "")
+    recipe: Recipe = build(Recipe, given, "recipe key")
     _check(recipe)
     return recipe
 
@@ -121,52 +115,6 @@ def _change(given: dict[str, Any], change: str) -> None:
     else:
         nested = given.get(outer)
         given[outer] = {**(nested if isinstance(nested, dict) else {}), inner: value}
-
-
-def _built(kind: Any, given: Mapping[Any, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
-    for key in given:
-        if key not in names:
-            raise UnknownName("recipe key", f"{prefix}{key}", [f"{prefix}{name}" for name in names])
-    return kind(**{key: _value(f"{prefix}{key}", value, hints[key]) for key, value in given.items()})
-
-
-def _value(name: str, value: Any, kind: Any) -> Any:
-    members = typing.get_args(kind) if typing.get_origin(kind) in (Union, types.UnionType) else (kind,)
-    for member in members:
-        if member is type(None) and value is None:
-            return None
-        if member is Lora and isinstance(value, dict):
-            return _built(Lora, value, f"{name}.")
-        if typing.get_origin(member) is Literal and value in typing.get_args(member):
-            return value
-        if member is float and (number := _number(value)) is not None:
-            return number
-        if typing.get_origin(member) is list and isinstance(value, list):
-            return [_value(name, item, typing.get_args(member)[0]) for item in value]
-        if member in (int, str, bool) and type(value) is member:
-            return value
-    raise BadOption(f"recipe key {name}: {value!r} is not {' or '.join(map(_words, members))}")
-
-
-def _number(value: Any) -> float | None:
-    """A number; YAML reads 1e-5, without a point, as text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
-def _words(kind: Any) -> str:
-    if typing.get_origin(kind) is Literal:
-        return "one of " + ", ".join(typing.get_args(kind))
-    if typing.get_origin(kind) is list:
-        return "a list"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Lora: "settings"}
-    return names.get(kind, "null")
 
 
 def _check(recipe: Recipe) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tokenizers import Tokenizer
@@ -28,10 +29,20 @@ from prm_eval_demo.train.checkpoint import backbone_config, save_checkpoint
 from prm_eval_demo.train.loop import IGNORE, Batch, Example, batches, optimise
 from prm_eval_demo.train.tokenizer import END, PAD, STEP, build_tokenizer, prompt, token_id
 
-SEED = 1
 STEPS = 2400
 BATCH = 32
 PEAK_LEARNING_RATE = 2e-3
+
+
+class Size(NamedTuple):
+    """What tells one verifier from another; everything else they share."""
+
+    seed: int
+    hidden: int
+    layers: int
+
+
+LARGE, SMALL = Size(seed=1, hidden=128, layers=5), Size(seed=6, hidden=32, layers=2)
 
 HUB_LAYOUT = {
     "architectures": ["Qwen2ForProcessRewardModel"],
@@ -39,7 +50,6 @@ HUB_LAYOUT = {
         "AutoConfig": "configuration_qwen2_rm.Qwen2RMConfig",
         "AutoModel": "modeling_qwen2_rm.Qwen2ForProcessRewardModel",
     },
-    "num_hidden_layers": 5,
     "num_labels": 2,
     "tie_word_embeddings": False,
 }
@@ -80,17 +90,18 @@ def examples(tokenizer: Tokenizer, rng: random.Random) -> Iterator[Example]:
         yield ids, labels, results
 
 
-def train_prm(folder: Path, steps: int = STEPS) -> None:
+def train_prm(folder: Path, steps: int = STEPS, size: Size = LARGE) -> None:
     """Train and write the checkpoint.
 
     The two losses go together: predicting the true result is learnt first and fast, and the label follows
     from it; with the labels alone the loss did not move. `lm_head` serves the first, and stays in the file
     without a use, as it does in Qwen2.5-Math-PRM.
     """
-    torch.manual_seed(SEED)
+    torch.manual_seed(size.seed)
     tokenizer = build_tokenizer()
-    config = backbone_config(tokenizer, **HUB_LAYOUT)
-    width = config["hidden_size"]
+    width = size.hidden
+    shape = {"hidden_size": width, "intermediate_size": 3 * width, "num_hidden_layers": size.layers}
+    config = backbone_config(tokenizer, **HUB_LAYOUT, **shape)
     model = nn.ModuleDict(
         {
             "model": Qwen2Model(Qwen2Config(**config, attn_implementation="eager")),
@@ -108,6 +119,6 @@ def train_prm(folder: Path, steps: int = STEPS) -> None:
             for name, (targets, head) in named.items()
         }
 
-    source = batches(examples(tokenizer, seeded(SEED)), BATCH, config["pad_token_id"], seeded(SEED))
-    optimise(model.parameters(), source, losses, steps=steps, peak=PEAK_LEARNING_RATE, name="prm")
+    source = batches(examples(tokenizer, seeded(size.seed)), BATCH, config["pad_token_id"], seeded(size.seed))
+    optimise(model.parameters(), source, losses, steps=steps, peak=PEAK_LEARNING_RATE, name=folder.name)
     save_checkpoint(folder, config, model.state_dict(), tokenizer)
