@@ -7,10 +7,11 @@ export HF_HUB_OFFLINE ?= 1
 # newer pip only talks about itself otherwise
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test test-engines check docs bench clean
+.PHONY: help demo sft-demo test test-engines check docs bench clean
 
 help:
 	@echo "make demo   the whole best-of-N job offline, on the embedded models"
+	@echo "make sft-demo  data selection in miniature: pool, choice, training, both plots (20 minutes, 2 cores)"
 	@echo "make test   all tests that need no GPU and no model hub"
 	@echo "make test-engines  tests of vLLM and Ray, in an environment of their own (Python 3.11, CPU, 4 GB)"
 	@echo "make check  style, types, layers"
@@ -30,6 +31,13 @@ help:
 
 demo: .venv/installed-demo
 	$(BIN)/prm-eval demo
+
+.venv/installed-sft: .venv/installed-demo
+	$(BIN)/pip install -q -e '.[demo,sft]'
+	touch $@
+
+sft-demo: .venv/installed-sft
+	$(BIN)/prm-eval sft demo
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest tests
@@ -53,4 +61,4 @@ bench: .venv/installed-test
 	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf .venv .venv-engines build dist demo-run
+	rm -rf .venv .venv-engines build dist demo-run sft-demo

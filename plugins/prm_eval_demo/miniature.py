@@ -15,6 +15,8 @@ from prm_eval_demo import POLICY
 POLICIES = ((1.0, 3), (1.3, 1))
 """Temperature and samples for each problem: the policy as it was trained, and a noisier relative."""
 
+RECIPE = "miniature"
+
 PARAMETERS = {"demo-prm": 0.00117773, "demo-prm-small": 0.000051266}
 """In billions."""
 
@@ -62,7 +64,7 @@ def sweep(pool: Path, sizes: Sequence[int], seeds: Sequence[int], steps: int | N
             "raw-pool": {"by": "all", "sizes": ["all"]},
         },
         "train": {
-            "model": str(POLICY), "recipe": "miniature", "set": {} if steps is None else {"max_steps": steps},
+            "model": str(POLICY), "recipe": RECIPE, "set": {} if steps is None else {"max_steps": steps},
         },
         "evaluate": {
             "tasks": ["demo"], "model": "hf", "model_args": "dtype=float32", "batch_size": 250,

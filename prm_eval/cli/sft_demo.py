@@ -46,10 +46,13 @@ def demo(ctx: click.Context, /, **given: Any) -> int:
     from prm_eval.records import write_text
     from prm_eval.sweep.runners import LocalRunner
     from prm_eval.sweep.schedule import Schedule
+    from prm_eval.training.recipe import load_recipe
 
     out, sizes = given["out"], given["sizes"]
     if sizes == "all":
         raise click.UsageError("--sizes all: the whole pool is one of the cells already", ctx)
+    if min(sizes) < (batch := load_recipe(miniature.RECIPE).batch_size):
+        raise click.UsageError(f"--sizes {min(sizes)}: a training takes {batch} rows a step", ctx)
     if max(sizes) > (rows := given["problems"] * sum(n for _, n in miniature.POLICIES)):
         raise click.UsageError(f"--sizes {max(sizes)}: the pool has {rows} rows before duplicates", ctx)
     stages = miniature.pool_stages(out, given["problems"], given["seed"])

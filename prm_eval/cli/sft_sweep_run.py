@@ -3,6 +3,7 @@
 Invariant: every command of the grid is parsed, and every name in it looked up, before the first runs.
 """
 
+import glob
 import importlib.util
 import json
 import shutil
@@ -20,7 +21,7 @@ from prm_eval.sft.sources import HUB
 from prm_eval.sweep.cells import Grid, Stage, grid, in_yaml
 from prm_eval.sweep.recipe import SweepRecipe, load_sweep
 from prm_eval.sweep.schedule import Outcome, Runner, Schedule
-from prm_eval.training.model import need_extra
+from prm_eval.training.model import need_extra, sha256
 from prm_eval.training.recipe import load_recipe
 
 Meter = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
@@ -87,26 +88,22 @@ def _inputs(recipe: SweepRecipe, laid: Grid) -> dict[str, dict[str, Any]]:
     """What the outcome of a stage depends on besides its words: the recipe's content, the pool's files."""
     trained = load_recipe(recipe.train.recipe, _changes(recipe)).as_dict()
     found: dict[str, dict[str, Any]] = {}
+    files = {selector: _files(recipe.options_of(selector)) for selector in recipe.selectors}
     for cell in laid.cells:
-        options = recipe.options_of(cell.selector)
-        found[cell.select] = {"files": _files(options)}
+        found[cell.select] = {"files": files[cell.selector]}
         found[cell.train] = {"recipe": {**trained, "seed": cell.seed}}
     return found
 
 
-def _files(options: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Size and time of change of the files that a selector reads."""
-    found = {}
-    for name in ("pool", "scores"):
-        given = options.get(name, [])
-        for pattern in given if isinstance(given, list) else [given]:
-            if str(pattern).startswith(HUB):
-                continue
-            for path in sorted(Path().glob(pattern)) if not Path(pattern).is_absolute() else [Path(pattern)]:
-                if path.is_file():
-                    stat = path.stat()
-                    found[str(path)] = [stat.st_size, stat.st_mtime_ns]
-    return found
+def _files(options: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the files that a selector reads; a data set of the hub is pinned by its selection."""
+    given = [pattern for name in ("pool", "scores") for pattern in _listed(options.get(name, []))]
+    found = [path for pattern in given if not pattern.startswith(HUB) for path in glob.glob(pattern)]  # noqa: PTH207 - as the pool reads it
+    return {path: sha256(Path(path)) for path in sorted(found)}
+
+
+def _listed(value: Any) -> list[str]:
+    return list(map(str, value)) if isinstance(value, list) else [str(value)]
 
 
 def _folder(out: Path) -> Path:

@@ -36,7 +36,7 @@ class LocalRunner:
 
     def __init__(self, jobs: int, gpus: int | None = None) -> None:
         self._jobs, self._gpus = jobs, gpus
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self.running: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -53,11 +53,11 @@ class LocalRunner:
                     words_of(stage), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                     env={**os.environ, **self.surroundings(slot)},
                 )  # fmt: skip
-                self._running[process.pid] = process
+                self.running[process.pid] = process
             try:
                 return process.wait()
             finally:
-                self._running.pop(process.pid, None)
+                self.running.pop(process.pid, None)
 
     def surroundings(self, slot: int) -> dict[str, str]:
         """What of the environment is this slot's own."""
@@ -74,7 +74,7 @@ class LocalRunner:
         """End what is running; every command can be killed and goes on when it is run again."""
         with self._lock:
             self._stopped = True
-            for process in list(self._running.values()):
+            for process in list(self.running.values()):
                 process.terminate()
 
 
