@@ -6,7 +6,6 @@ Invariant: every command of the grid is parsed, and every name in it looked up, 
 import glob
 import importlib.util
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,6 +16,7 @@ import click
 from prm_eval.errors import MissingExtra, PrmEvalError, UsageError
 from prm_eval.harness.tasks import generation_twin
 from prm_eval.plugins import Registry, load_registry
+from prm_eval.records import write_text
 from prm_eval.sft.sources import HUB
 from prm_eval.sweep.cells import Grid, Stage, grid, in_yaml
 from prm_eval.sweep.recipe import SweepRecipe, load_sweep
@@ -41,7 +41,7 @@ def run(ctx: click.Context, given: Mapping[str, Any], meter: Meter) -> int:
     if given["dry_run"]:
         _tell_plan(laid, before, out, given["as_json"])
         return 0
-    shutil.copyfile(given["recipe"], _folder(out) / "recipe.yaml")
+    write_text(out / "recipe.yaml", given["recipe"].read_text(encoding="utf-8"))
     outcome = execute(schedule, _runner(given), given["workers"] or given["jobs"], meter)
     return _tell(recipe, laid, outcome, schedule, given["as_json"])
 
@@ -104,11 +104,6 @@ def _files(options: Mapping[str, Any]) -> dict[str, str]:
 
 def _listed(value: Any) -> list[str]:
     return list(map(str, value)) if isinstance(value, list) else [str(value)]
-
-
-def _folder(out: Path) -> Path:
-    out.mkdir(parents=True, exist_ok=True)
-    return out
 
 
 def _runner(given: Mapping[str, Any]) -> Runner:

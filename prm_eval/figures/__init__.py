@@ -74,6 +74,7 @@ def save_all(runs: Sequence[Path], out: Path, asked: Asked = Asked()) -> list[Pa
 _MISSING = {
     "curves": "give the folder of a best-of-n run",
     "cost": "give the folder of a best-of-n run that recorded what scoring cost",
+    "reward-model-size": "give the table of an `sft collect` over reward models, and --size for their names",
 }
 
 

@@ -47,10 +47,15 @@ def save_training_samples(
 def save_reward_model_size(
     runs: Sequence[Run], sizes: Mapping[str, float], stem: Path, formats: Sequence[str] = style.FORMATS
 ) -> list[Path]:
-    """Accuracy after SFT on the rows that a reward model selected, against its billions of parameters."""
+    """Accuracy after SFT on the rows that a reward model selected, against its billions of parameters.
+
+    Nothing is drawn, and [] returned, when there is no such row, or none of a model whose size is known.
+    """
     ours, known = _ours_and_published(_of_reward_models(trained(runs)), SIZE)
     placed = [(row, size) for row in ours if (size := size_of(str(row.reward_model), sizes)) is not None]
     billions = [published().sizes[point.system] for point in known]
+    if not placed and not known:
+        return []
     with style.canvas(2.7) as (figure, axes):
         names = []
         called = short(str(row.reward_model) for row, _ in placed)

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from prm_eval.figures import Asked, save_all
+from prm_eval.figures.runs import read_runs
+from prm_eval.figures.training import save_reward_model_size, save_training_samples
 from prm_eval.records import write_json
 from prm_eval.runs import RunFolder, versions
 from prm_eval.sweep.cells import Cell, Grid
@@ -36,14 +37,13 @@ def tables(grid: Grid, finished: Collection[str], out: Path) -> dict[str, dict[s
 
 
 def plots(recipe: SweepRecipe, tasks: Collection[str], out: Path) -> list[Path]:
-    """Accuracy against training samples, and against reward-model size where reward models select."""
-    names = ["training-samples"]
-    if any(recipe.options_of(selector).get("reward_model") for selector in recipe.selectors):
-        names.append("reward-model-size")
+    """Accuracy against training samples, and against reward-model size as far as sizes are known."""
     paths = []
     for task in tasks:
-        asked = Asked(only=names, sizes=recipe.parameters)
-        paths += save_all([out / "table" / task], out / "plots" / task, asked)
+        runs, folder = read_runs([out / "table" / task]), out / "plots" / task
+        folder.mkdir(parents=True, exist_ok=True)
+        paths += save_training_samples(runs, folder / "training-samples")
+        paths += save_reward_model_size(runs, recipe.parameters, folder / "reward-model-size")
     return paths
 
 

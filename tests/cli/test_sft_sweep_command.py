@@ -72,6 +72,7 @@ def test_dry_run(shell: Shell, tmp_path: Path) -> None:
 def test_mistakes_end_before_anything_runs(
     shell: Shell, tmp_path: Path, changes: dict[str, Any], told: str
 ) -> None:
+    """One line that names the selector or key, status 2, and no folder."""
     recipe(tmp_path, **changes)
     done = shell("sft", "sweep", "grid.yaml", "--out", "grid")
     assert done.status == 2 and told in done.err and not (tmp_path / "grid").exists()
@@ -144,5 +145,6 @@ def test_miniature_small(shell: Shell, tmp_path: Path) -> None:
     ],
 )
 def test_miniature_mistakes(shell: Shell, tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    """Refused before the pool is written."""
     done = shell("sft", "demo", *words)
     assert done.status == 2 and told in done.err and not (tmp_path / "sft-demo").exists()

@@ -383,3 +383,14 @@ def test_no_heavy_imports() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_sizes_that_nobody_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of another policy, with names that say no size, nothing is left to draw: refused, and told how to help."""
+    rows = [{**one, "reward_model": "mine", "policy": "tiny"} for one in sft_rows() if one.get("reward_model")]
+    run = run_folder(tmp_path / "mine", rows)
+    with pytest.raises(UsageError, match="no 'reward-model-size' in these runs: give .*--size"):
+        save_all([run], tmp_path / "out", Asked(["reward-model-size"], ["svg"]))
+    assert "how large is 'mine'?" in caplog.text
+    found = svg(tmp_path, "reward-model-size", run, sizes={"mine": 0.0012})
+    assert "1.2M" in found and "accuracy on math500 (%)" in found

@@ -115,11 +115,13 @@ def test_values_come_back(value: Any) -> None:
 
 
 def test_numbers_reach_the_recipe() -> None:
+    """Numbers and settings within settings arrive with their types."""
     changed = load_recipe("demo", [f"learning_rate={in_yaml(1e-5)}", f"lora={in_yaml({'rank': 4})}"])
     assert changed.learning_rate == 1e-5 and changed.lora is not None and changed.lora.rank == 4
 
 
 def test_arguments() -> None:
+    """Flags, lists and what is left out."""
     given = {"top": 5, "keep_duplicates": True, "near": None, "no_decontaminate": False, "pool": ["a b", "c"]}
     assert arguments(given) == ["--top", "5", "--keep-duplicates", "--pool", "a b", "--pool", "c"]
 
@@ -150,11 +152,13 @@ def test_arguments() -> None:
     ],
 )
 def test_wrong_recipes(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    """Each names the key and what is wanted."""
     with pytest.raises(PrmEvalError, match=told):
         load_sweep(write(tmp_path / "r.yaml", {**RECIPE, **changes}))
 
 
 def test_no_yaml(tmp_path: Path) -> None:
+    """A file that does not parse."""
     (tmp_path / "r.yaml").write_text("a: [")
     with pytest.raises(UsageError, match="is no sweep"):
         load_sweep(tmp_path / "r.yaml")
@@ -273,6 +277,7 @@ def test_local_processes_are_ended(tmp_path: Path) -> None:
     ("visible", "slot", "seen"), [(None, 1, "2,3"), ("4,5,6,7", 0, "4,5"), ("4,5,6,7", 1, "6,7")]
 )
 def test_gpus_of_a_slot(monkeypatch: pytest.MonkeyPatch, visible: str | None, slot: int, seen: str) -> None:
+    """Slots see disjoint devices, of those that are visible."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -287,6 +292,7 @@ def test_cell_commands_can_be_typed(tmp_path: Path) -> None:
 
 
 def test_mark_says_what_was_done(tmp_path: Path) -> None:
+    """Command and inputs stand in it."""
     schedule = Schedule(chain(), tmp_path, {"a": {"size": 1}})
     schedule.run(Recorded(), 1, quiet)
     mark = json.loads(schedule.mark("a").read_text())
@@ -294,5 +300,6 @@ def test_mark_says_what_was_done(tmp_path: Path) -> None:
 
 
 def test_sizes_smallest_first(tmp_path: Path) -> None:
+    """`all` comes last, whatever the order of the recipe."""
     recipe: SweepRecipe = load_sweep(write(tmp_path / "r.yaml", {**RECIPE, "sizes": ["all", 500, 100]}))
     assert recipe.sizes_of("rm-7b") == [100, 500, None]
