@@ -106,13 +106,15 @@ def footnote(figure: Any, text: str) -> None:
 
 
 def billions(value: float, _place: object = None) -> str:
-    """`1.5B`, `70B`, `1.2M`: a size in billions of parameters."""
-    return f"{value:g}B" if value >= 0.1 else f"{1000 * value:.2g}M"
+    """`1.5B`, `70B`, `1.2M`, `51k`: a size in billions of parameters."""
+    if value >= 0.1:
+        return f"{value:g}B"
+    return f"{1e3 * value:.2g}M" if value >= 0.001 else f"{1e6 * value:.2g}k"
 
 
 def thousands(value: float, _place: object = None) -> str:
-    """`500`, `1k`, `59k`: a count of rows."""
-    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+    """`500`, `1k`, `59k`: a count of rows, to three figures."""
+    return f"{value / 1000:.3g}k" if value >= 1000 else f"{value:g}"
 
 
 def log_axis(axes: Any, ticks: Sequence[float], words: Callable[[float, object], str]) -> None:

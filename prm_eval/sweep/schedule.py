@@ -75,7 +75,7 @@ class Schedule:
             other = sorted(key for key in asked if known.get(key) != asked[key])
             if other:
                 raise UsageError(
-                    f"{self.out}: {name} was done with another {' and '.join(other)}"
+                    f"{self.out}: {name} was done with other {' and '.join(other)}"
                     f" ({_short(known.get(other[0]))}; now {_short(asked[other[0]])}): choose another --out"
                 )
             found.append(name)

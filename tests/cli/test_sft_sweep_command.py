@@ -99,7 +99,7 @@ def test_a_stage_that_fails_is_mended(shell: Shell, tmp_path: Path) -> None:
     assert len(marks) == 6
     recipe(tmp_path, sizes=[16])
     write(tmp_path / "pool.jsonl", rows(41))
-    assert "was done with another inputs" in shell("sft", "sweep", "grid.yaml", "--out", "grid").err
+    assert "was done with other inputs" in shell("sft", "sweep", "grid.yaml", "--out", "grid").err
     cell = read(tmp_path / "grid" / "cells" / "brief-16-seed0.json")
     assert cell["selected"]["rows"] == 16 and cell["recipe"]["max_steps"] == 1
     assert [line.split()[:3] for line in cell["commands"]] == [

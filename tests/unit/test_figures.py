@@ -394,3 +394,9 @@ def test_sizes_that_nobody_knows(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert "how large is 'mine'?" in caplog.text
     found = svg(tmp_path, "reward-model-size", run, sizes={"mine": 0.0012})
     assert "1.2M" in found and "accuracy on math500 (%)" in found
+
+
+def test_words_of_ticks() -> None:
+    """Sizes in billions and counts of rows, in as few characters as tell them apart."""
+    assert [style.billions(size) for size in (70, 1.5, 0.5, 0.0012, 0.000051)] == ["70B", "1.5B", "0.5B", "1.2M", "51k"]
+    assert [style.thousands(count) for count in (500, 1000, 1500, 17_014, 59_000)] == ["500", "1k", "1.5k", "17k", "59k"]

@@ -217,11 +217,11 @@ def test_failure_stops_what_needs_it(tmp_path: Path) -> None:
 def test_another_sweep_is_refused(tmp_path: Path) -> None:
     """Another command, or other inputs, of a stage that is done: nothing is run."""
     Schedule(chain(), tmp_path, {"a": {"size": 1}}).run(Recorded(), 1, quiet)
-    with pytest.raises(UsageError, match=r"a was done with another inputs.*choose another --out"):
+    with pytest.raises(UsageError, match=r"a was done with other inputs.*choose another --out"):
         Schedule(chain(), tmp_path, {"a": {"size": 2}}).run(Recorded(), 1, quiet)
     other = {**chain(), "d": Stage("d", ("prm-eval", "other"))}
     with pytest.raises(
-        UsageError, match=r"d was done with another command \(prm-eval d; now prm-eval other\)"
+        UsageError, match=r"d was done with other command \(prm-eval d; now prm-eval other\)"
     ):
         Schedule(other, tmp_path, {"a": {"size": 1}}).finished()
 
