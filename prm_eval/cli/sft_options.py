@@ -65,8 +65,9 @@ SCORES = [
                  help="How step scores become one number.  [default: the model's own]"),
 ]  # fmt: skip
 RULES = [
-    click.option("--by", type=click.Choice(["best", "random", "longest", "all"]),
-                 help="Best score first, in an order drawn from the seed, longest first, or as they stand."
+    click.option("--by", type=click.Choice(["best", "random", "longest", "all", "facility-location"]),
+                 help="Best score first, in an order drawn from the seed, longest first, as they stand, or"
+                      " those that together lie nearest to all rows by --embedding-field."
                       "  [default: best with a reward model or scores, else all]"),
     click.option("--top", type=_COUNT, metavar="K", help="How many to choose.  [default: all that pass]"),
     click.option("--min-score", type=float, help="Leave out rows that score less."),
@@ -80,7 +81,11 @@ RULES = [
                  help="Leave out rows this similar (Jaccard, runs of five words) to a chosen one, e.g. 0.8."),
     click.option("--min-distance", type=click.FloatRange(0.0, 2.0, min_open=True), metavar="DISTANCE",
                  help="Leave out rows closer (1 - cosine) than this to a chosen one, e.g. 0.1."),
-    click.option("--embedding-field", metavar="COLUMN", help="The embeddings for --min-distance."),
+    click.option("--embedding-field", metavar="COLUMN",
+                 help="The embeddings for --min-distance and --by facility-location."),
+    click.option("--score-weight", type=click.FloatRange(0.0, 1.0), metavar="WEIGHT",
+                 help="With --by facility-location: what the scores weigh beside the diversity; 0 diversity"
+                      " alone, 1 scores alone.  [default: 0]"),
     click.option("--seed", type=int, default=0, show_default=True, help="Orders rows of equal rank."),
 ]  # fmt: skip
 LENGTHS = [

@@ -69,19 +69,27 @@ def check(ctx: click.Context, given: Mapping[str, Any], registry: Registry) -> A
 
 def _refuse_contradictions(ctx: click.Context, given: Mapping[str, Any]) -> None:
     scored = bool(given["reward_model"] or given["scores_paths"])
+    covers, weight = given["by"] == "facility-location", given["score_weight"]
     for wrong, message in (
         (given["reward_model"] and given["scores_paths"],
          "--reward-model scores the rows and --scores has recorded scores: give one of the two"),
         (given["by"] == "best" and not scored, "--by best needs --reward-model or --scores"),
         (given["min_score"] is not None and not scored, "--min-score needs --reward-model or --scores"),
-        (scored and given["by"] not in (None, "best") and given["min_score"] is None,
-         f"--by {given['by']} looks at no score: leave --reward-model and --scores out, or give --min-score"),
+        (scored and given["by"] not in (None, "best") and given["min_score"] is None and not weight,
+         f"--by {given['by']} looks at no score: leave --reward-model and --scores out, or give --min-score"
+         + (" or --score-weight" if covers else "")),
+        (weight is not None and not covers, "--score-weight is for --by facility-location: give that"),
+        (weight and not scored, "--score-weight needs --reward-model or --scores"),
+        (covers and not given["top"], "--by facility-location needs --top, how many rows cover the pool"),
+        (covers and not given["embedding_field"], "--by facility-location needs --embedding-field"),
         (given["score_model"] and not given["scores_paths"], "--score-model is for --scores: give them"),
         (given["aggregation"] and not scored, "--aggregation needs --reward-model or --scores"),
         (given["no_decontaminate"] and given["decontaminate"],
          "--decontaminate and --no-decontaminate: give one of the two"),
-        ((given["min_distance"] is None) != (given["embedding_field"] is None),
-         "--min-distance and --embedding-field need each other"),
+        (given["min_distance"] is not None and not given["embedding_field"],
+         "--min-distance needs --embedding-field"),
+        (given["embedding_field"] and given["min_distance"] is None and not covers,
+         "--embedding-field is for --min-distance and --by facility-location: give one of them"),
         (given["per_source"] and not (given["source_field"] or given["preset"]),
          "--per-source needs --source-field"),
         (given["answer_kind"] and not given["verified"], "--answer-kind is for --verified: give that"),
@@ -113,6 +121,7 @@ def _plan(given: Mapping[str, Any], fields: Fields) -> Plan:
         near=given["near_duplicates"],
         embedding=given["embedding_field"],
         distance=given["min_distance"],
+        score_weight=given["score_weight"],
         threshold=None if threshold == "any" else threshold,
         whole_row=given["contamination_in"] == "row",
         limit=given["limit"],

@@ -22,12 +22,13 @@ def card_of(
 ) -> dict[str, Any]:  # fmt: skip
     """The whole card, as card.json holds it."""
     scores = index.fact("scores")
+    chosen = {"by": plan.by, "top": plan.top, "seed": plan.seed, "verified": plan.verified}
     return {
         "schema": SCHEMA,
         "pool": [{"file": file.given, "sha256": file.sha256} for file in files],
         "stages": stages(index, plan),
         "output": dict(output),
-        "selected": {"by": plan.by, "top": plan.top, "seed": plan.seed, "verified": plan.verified},
+        "selected": {**chosen, **(index.fact("diversity") or {})},
         "scores": None if scores is None else {**scores, **_histogram(index)},
         "decontamination": {
             "sets": sets_of(sets),
@@ -68,6 +69,11 @@ def card_text(card: Mapping[str, Any]) -> str:
     if scores:
         how += f", scores of `{scores['reward_model']}` ({scores['aggregation']})"
         how += f"; they compare {scores['compare']}" if "compare" in scores else ""
+    if "coverage" in chosen:
+        how += (
+            f"; embeddings `{chosen['embeddings']}`, score weight {chosen['score_weight']:g}, mean similarity"
+        )
+        how += f", mean similarity of all rows to the nearest chosen one {chosen['coverage']:.4g}"
     lines = [
         "# Training rows chosen by prm-eval",
         f"{output['rows']:,} rows in `{output['file']}` ({output['format']}), chosen {how}.",
