@@ -112,6 +112,9 @@ OUTPUT = [
                  help="TRL conversations, ShareGPT (LLaMA-Factory), candidates, or the pool's own rows."),
     click.option("--out", type=click.Path(file_okay=False, path_type=Path),
                  help="The run folder.  [default: prm_eval_runs/sft-<first file of the pool>]"),
+    click.option("--dry-run", is_flag=True,
+                 help="Check everything that needs no GPU and no model call, say what would be done, and"
+                      " write nothing."),
     click.option("--store", "store_path", type=click.Path(dir_okay=False, path_type=Path),
                  help="Share scores between runs.  [default: OUT/store.sqlite]"),
 ]  # fmt: skip

@@ -15,6 +15,7 @@ import click
 
 from prm_eval.aggregate import Aggregation
 from prm_eval.cli import options
+from prm_eval.cli.sft_dry_run import dry_run
 from prm_eval.costs import in_words
 from prm_eval.plugins import Registry, load_registry
 from prm_eval.runs import RunFolder
@@ -23,10 +24,11 @@ from prm_eval.sft.fields import COLUMNS, Fields, resolve_fields
 from prm_eval.sft.index import Index
 from prm_eval.sft.job import Meter, Selection, unscored
 from prm_eval.sft.lengths import length_in
+from prm_eval.sft.near import need_extra
 from prm_eval.sft.plan import Plan
 from prm_eval.sft.scorers import ModelScorer, RecordedScorer, Scorer
 from prm_eval.sft.scorestore import SqliteStore
-from prm_eval.sft.sources import HUB, Pool, open_pool
+from prm_eval.sft.sources import HUB, open_pool
 
 log = logging.getLogger("prm_eval")
 _MODEL_OWN = "model"
@@ -40,11 +42,18 @@ def run(ctx: click.Context, given: Mapping[str, Any], meter: Meter) -> int:
     length = length_in(given["length_unit"], given["tokenizer"])
     sets = _evaluation_sets(given)
     out = given["out"] or Path("prm_eval_runs") / f"sft-{_default_name(given['pool'][0])}"
+    if given["near_duplicates"]:
+        need_extra()
+    if given["dry_run"]:
+        return dry_run(
+            given, sets, lambda first: _plan(given, _fields(given, first)),
+            lambda work: _recorded(given, registry, how, work), out,
+        )  # fmt: skip
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
     with meter("hashing the pool", "bytes") as update:
         pool = open_pool(given["pool"], work, given["split"], update)
-    plan = _plan(given, _fields(given, pool))
+    plan = _plan(given, _fields(given, pool.first()))
     store = _store(given, out)
     index = Index(work / "index.sqlite", plan.options(pool.files, sets, _scores_option(given)))
     if given["retry_unscored"]:
@@ -129,8 +138,7 @@ def _plan(given: Mapping[str, Any], fields: Fields) -> Plan:
     )
 
 
-def _fields(given: Mapping[str, Any], pool: Pool) -> Fields:
-    (_, first) = next(iter(pool.rows()))
+def _fields(given: Mapping[str, Any], first: Mapping[str, Any]) -> Fields:
     return resolve_fields(given["preset"], {name: given[f"{name}_field"] for name in COLUMNS}, first)
 
 
@@ -176,17 +184,24 @@ def _scorer(
     ctx: click.Context, given: Mapping[str, Any], registry: Registry, how: Aggregation | None,
     store: SqliteStore | None, work: Path,
 ) -> Scorer | None:  # fmt: skip
-    name = None if given["aggregation"] == _MODEL_OWN else given["aggregation"]
-    if store is not None:
-        load = options.loader(ctx, given["workers"], given["ray_address"], given["plugins"])
-        reference = given["reward_model"]
-        return ModelScorer(lambda: load(registry, reference), store, how, name)
-    if given["scores_paths"]:
-        known = {
-            entry.name: registry.aggregation(entry.name).obj for entry in registry.entries("aggregation")
-        }
-        return RecordedScorer(given["scores_paths"], work, given["score_model"], how, name, known)
-    return None
+    if store is None:
+        return _recorded(given, registry, how, work)
+    load = options.loader(ctx, given["workers"], given["ray_address"], given["plugins"])
+    reference = given["reward_model"]
+    return ModelScorer(lambda: load(registry, reference), store, how, _how_name(given))
+
+
+def _recorded(
+    given: Mapping[str, Any], registry: Registry, how: Aggregation | None, work: Path
+) -> RecordedScorer | None:
+    if not given["scores_paths"]:
+        return None
+    known = {entry.name: registry.aggregation(entry.name).obj for entry in registry.entries("aggregation")}
+    return RecordedScorer(given["scores_paths"], work, given["score_model"], how, _how_name(given), known)
+
+
+def _how_name(given: Mapping[str, Any]) -> str | None:
+    return None if given["aggregation"] == _MODEL_OWN else given["aggregation"]
 
 
 def _tell(card: Mapping[str, Any], out: Path, cost: Mapping[str, float], as_json: bool) -> None:

@@ -53,7 +53,7 @@ def stages(index: Index, plan: Plan) -> list[dict[str, Any]]:
     ((left,),) = index.values("SELECT COUNT(*) FROM rows")
     found = [{"stage": "read", "removed": 0, "left": left}]
     for rule, stage in STAGES:
-        if rule in removed or _asked(rule, plan):
+        if rule in removed or plan.asks(rule):
             left -= removed.get(rule, 0)
             found.append({"stage": stage, "removed": removed.get(rule, 0), "left": left})
     ((chosen,),) = index.values("SELECT COUNT(*) FROM picked")
@@ -93,17 +93,6 @@ def card_text(card: Mapping[str, Any]) -> str:
         lines += ["## Scores", "Every scored row of the pool, and the chosen ones.", _bars(scores)]
         lines += ["Reward model:", f"```text\n{_facts(scores['provenance'])}\n```"]
     return "\n\n".join(lines) + "\n"
-
-
-def _asked(rule: str, plan: Plan) -> bool:
-    given = {
-        "contaminated": False, "empty response": True, "too short": plan.min_length,
-        "too long": plan.max_length, "not verified": plan.verified == "only", "unscored": plan.needs_scores,
-        "low score": plan.min_score is not None, "exact duplicate": not plan.duplicates,
-        "per problem": plan.per_problem, "per source": plan.per_source, "near duplicate": plan.near,
-        "too close": plan.distance,
-    }  # fmt: skip
-    return bool(given[rule])
 
 
 def _histogram(index: Index) -> dict[str, Any]:

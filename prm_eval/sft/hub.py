@@ -28,20 +28,31 @@ def spooled(reference: str, split: str, work: Path) -> tuple[str, Path]:
 
     Raises UsageError, in one line, when the reference is malformed or the hub cannot be had.
     """
-    found = _REFERENCE.fullmatch(reference)
-    if found is None:
-        raise UsageError(f"--pool hub:{reference}: write hub:OWNER/NAME, hub:OWNER/NAME:CONFIG or …@REVISION")
-    name, config = found["name"], found["config"]
+    name, config, wanted = _parts(reference)
     digest = hashlib.sha256(json.dumps([reference, split]).encode()).hexdigest()[:16]
     path, settled = work / f"hub-{digest}.jsonl", work / f"hub-{digest}.json"
     if settled.exists():
         revision = str(json.loads(settled.read_text(encoding="utf-8"))["revision"])
     else:
-        revision = _revision(reference, name, found["revision"])
+        revision = _revision(reference, name, wanted)
         write_json(settled, {"data_set": name, "config": config, "split": split, "revision": revision})
     stream = Stream(reference, name, config, split, revision)
     spool.write(path, lambda skip: stream.rows(skip, path.with_suffix(".state.json")))
-    return f"hub:{name}{f':{config}' if config else ''}@{revision}#{split}", path
+    return stream.shown, path
+
+
+def opened(reference: str, split: str) -> "Stream":
+    """The stream of a reference at the revision that it has now; nothing is written."""
+    name, config, wanted = _parts(reference)
+    return Stream(reference, name, config, split, _revision(reference, name, wanted))
+
+
+def _parts(reference: str) -> tuple[str, str | None, str | None]:
+    """(name, configuration, revision) of a reference."""
+    found = _REFERENCE.fullmatch(reference)
+    if found is None:
+        raise UsageError(f"--pool hub:{reference}: write hub:OWNER/NAME, hub:OWNER/NAME:CONFIG or …@REVISION")
+    return found["name"], found["config"], found["revision"]
 
 
 def _revision(reference: str, name: str, wanted: str | None) -> str:
@@ -63,17 +74,36 @@ class Stream:
     split: str
     revision: str
 
+    @property
+    def shown(self) -> str:
+        """The data set with its revision and split, for people."""
+        config = f":{self.config}" if self.config else ""
+        return f"hub:{self.name}{config}@{self.revision}#{self.split}"
+
+    def look(self) -> tuple[dict[str, Any], int | None, int | None]:
+        """(first row, rows, bytes) of the split; the hub does not say the counts of every data set."""
+        try:
+            stream = self._stream()
+            first = next(iter(stream), None)
+        except Exception as error:
+            raise _unavailable(self.reference, error) from error
+        if first is None:
+            raise UsageError(f"--pool hub:{self.reference}: no rows in it")
+        said = (stream.info.splits or {}).get(self.split)
+        return dict(first), said and said.num_examples, said and said.num_bytes
+
+    def _stream(self) -> Any:
+        from datasets import load_dataset
+
+        return load_dataset(self.name, self.config, split=self.split, revision=self.revision, streaming=True)
+
     def rows(self, skip: int, kept: Path) -> Iterator[Mapping[str, Any]]:
         """The rows after the first `skip`; `kept` notes every so often where reading goes on.
 
         Raises UsageError, in one line, for whatever keeps a row from coming.
         """
         try:
-            from datasets import load_dataset
-
-            stream = load_dataset(
-                self.name, self.config, split=self.split, revision=self.revision, streaming=True
-            )
+            stream = self._stream()
             done, noted = _go_on(stream, skip, kept), None
             for number, row in enumerate(stream, done + 1):
                 if number > skip:

@@ -67,6 +67,17 @@ class Plan:
         """Whether a row without a score is of no use."""
         return self.by == "best" or self.min_score is not None or bool(self.score_weight)
 
+    def asks(self, rule: str) -> bool:
+        """Whether a stage, by the name of its rule, is told of even when it removed nothing."""
+        given = {
+            "contaminated": False, "empty response": True, "too short": self.min_length,
+            "too long": self.max_length, "not verified": self.verified == "only",
+            "unscored": self.needs_scores, "low score": self.min_score is not None,
+            "exact duplicate": not self.duplicates, "per problem": self.per_problem,
+            "per source": self.per_source, "near duplicate": self.near, "too close": self.distance,
+        }  # fmt: skip
+        return bool(given[rule])
+
     def options(self, pool: Sequence[Any], sets: Sequence[EvaluationSet], scores: Any) -> dict[str, Any]:
         """Everything that an earlier run must agree on to be gone on with."""
         return {

@@ -50,6 +50,18 @@ def files_asked(hub: FakeHub) -> set[str]:
     return {name for name in SHARDS if any(line.endswith(name) for line in hub.asked)}
 
 
+def test_a_dry_run_asks_for_one_row(hub: FakeHub, tmp_path: Path) -> None:
+    """Preset and revision are checked against the first file; nothing is written, and no other file is asked for."""
+    done = select(tmp_path, hub.url, "--out", "run", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert f"hub:owner/name@{'a' * 40}#train: not counted" in done.stdout
+    assert "thinking from 'thinking_trajectories'" in done.stdout
+    assert files_asked(hub) == {SHARDS[0]} and not (tmp_path / "run").exists()
+    wrong = select(tmp_path, hub.url, "--preset", "limo", "--dry-run")
+    assert wrong.returncode == 2
+    assert "the preset 'limo' wants the column 'solution'; there are attempt, question" in wrong.stderr
+
+
 @pytest.mark.slow
 def test_a_stream_that_breaks_goes_on_at_the_same_revision(hub: FakeHub, tmp_path: Path) -> None:
     """A file that fails ends the run in one line; the next run asks neither for earlier files nor for a newer commit."""
