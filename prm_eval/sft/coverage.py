@@ -1,7 +1,7 @@
-"""Rows that cover the pool: facility location, maximised by the lazy greedy algorithm.
+"""Rows that cover the pool: facility location, maximised by the greedy algorithm.
 
-Invariant: every row that is offered is the one that plain greedy would offer. Memory is one block of
-embeddings and some numbers a row; sums count to 12 decimal places, and equal gains go by lot.
+Invariant: the row that is offered is the one with the largest gain, exactly; sums count to 12 decimal
+places, and equal gains go by lot. Memory is one block of embeddings and some numbers a row.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,6 @@ import numpy as np
 from prm_eval.sft.vectors import Floats, Places, Vectors
 
 _DECIMALS = 12  # above the rounding of sums in float64, below any difference that matters
-_BATCH = 64  # gains that are brought up to date in one pass over the embeddings
 
 
 class FacilityLocation:
@@ -20,8 +19,11 @@ class FacilityLocation:
 
     The first part is the mean similarity of the n rows to the nearest chosen one, a negative cosine being
     0; the second is the mean quality, in [0, 1]; `weight` is w. They are joined as in QDIT (arXiv
-    2311.14736). Greedy reaches 1 - 1/e of the maximum (Nemhauser et al. 1978); a gain never grows, so
-    most need not be computed again (Minoux 1978).
+    2311.14736). Greedy reaches 1 - 1/e of the maximum (Nemhauser, Wolsey and Fisher 1978).
+
+    Each gain is kept and corrected: when a row is chosen, only rows that are nearer to it than to all
+    before change what the others would add. A row's nearest changes about ln K times, so that all costs
+    about (1 + ln K) n^2 products of embeddings.
     """
 
     def __init__(
@@ -31,9 +33,8 @@ class FacilityLocation:
         self._worth = quality * (weight / top)
         self._share = (1.0 - weight) / vectors.count
         self._nearest = np.zeros(vectors.count)  # similarity to the nearest chosen row
-        self._bound = np.full(vectors.count, -np.inf)  # a gain, or what it was earlier
-        self._age = np.zeros(vectors.count, dtype=np.int32)  # how many were chosen when it was computed
-        self._chosen = 0
+        self._gain = np.zeros(vectors.count)  # what each would add to the sum of `_nearest`
+        self._open = np.ones(vectors.count, dtype=bool)
 
     @property
     def coverage(self) -> float:
@@ -41,70 +42,52 @@ class FacilityLocation:
         return float(self._nearest.mean())
 
     def prepare(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
-        """Compute the gain of every row alone; `path` keeps them, so that a crash goes on.
-
-        Costs n^2 products of embeddings; everything that comes after costs much less.
-        """
+        """Compute the gain of every row alone; `path` keeps them, so that a crash goes on."""
         total, step = self._vectors.count, self._vectors.block
         with path.open("ab") as handle:
             done = handle.tell() // 8 // step * step
             handle.truncate(done * 8)
             for start in range(done, total, step):
                 stop = min(start + step, total)
-                gains = self._gains(np.arange(start, stop), self._vectors.between(start, stop))
-                handle.write(gains.tobytes())
+                handle.write(self._alone(self._vectors.between(start, stop)).tobytes())
                 handle.flush()
                 if progress is not None:
                     progress(stop, total)
-        self._bound = np.fromfile(path, dtype=np.float64, count=total)
+        self._gain = np.fromfile(path, dtype=np.float64, count=total)
 
     def offers(self) -> Iterator[int]:
         """Place after place, the largest gain first; ask for the next after `keep` was told, or not."""
         for group in np.unique(self._groups):
-            outside = np.flatnonzero(self._groups != group)
-            kept, self._bound[outside] = self._bound[outside], -np.inf
-            while (place := self._best()) is not None:
-                self._bound[place] = -np.inf
+            while len(places := np.flatnonzero(self._open & (self._groups == group))):
+                gains = np.round(self._share * self._gain[places] + self._worth[places], _DECIMALS)
+                equal = places[gains == gains.max()]
+                place = int(equal[np.argmin(self._lots[equal])])
+                self._open[place] = False
                 yield place
-            self._bound[outside] = kept
 
     def keep(self, place: int) -> None:
         """The row that was offered last is chosen."""
-        vector = self._vectors.between(place, place + 1)[0]
-        for start, block in self._vectors.blocks():
-            near = self._nearest[start : start + len(block)]
-            np.maximum(near, block @ vector, out=near)
-        self._chosen += 1
+        chosen = self._vectors.between(place, place + 1)[0]
+        nearer = np.concatenate([
+            start + np.flatnonzero(block @ chosen > self._nearest[start : start + len(block)])
+            for start, block in self._vectors.blocks()
+        ])  # fmt: skip
+        for start in range(0, len(nearer), self._vectors.block):
+            self._correct(nearer[start : start + self._vectors.block], chosen)
 
-    def _best(self) -> int | None:
-        while True:
-            top = highest(self._bound, self._lots, _BATCH)
-            if not len(top):
-                return None
-            if self._age[top[0]] == self._chosen:
-                return int(top[0])
-            old = top[self._age[top] != self._chosen]
-            self._bound[old] = self._gains(old, self._vectors.take(old))
-            self._age[old] = self._chosen
-
-    def _gains(self, places: Places, vectors: Floats) -> Floats:
-        """What each of these rows, given with its vector, would add to the objective."""
-        covered = np.zeros(len(places))
-        for start, block in self._vectors.blocks():
-            more = block @ vectors.T
-            more -= self._nearest[start : start + len(block), None]
-            np.maximum(more, 0.0, out=more)
-            covered += more.sum(axis=0)
-        gains: Floats = np.round(self._share * covered + self._worth[places], _DECIMALS)
+    def _alone(self, vectors: Floats) -> Floats:
+        gains = np.zeros(len(vectors))
+        for _, block in self._vectors.blocks():
+            gains += np.maximum(block @ vectors.T, 0.0).sum(axis=0)
         return gains
 
-
-def highest(values: Floats, lots: Places, count: int) -> Places:
-    """Places of the `count` highest values, highest first, equal ones by their lots; never one of -inf."""
-    open_ = np.flatnonzero(values > -np.inf)
-    if len(open_) > count:
-        least = np.partition(values[open_], len(open_) - count)[len(open_) - count]
-        above, level = open_[values[open_] > least], open_[values[open_] == least]
-        level = level[np.argsort(lots[level])[: count - len(above)]]
-        open_ = np.concatenate([above, level])
-    return open_[np.lexsort((lots[open_], -values[open_]))]
+    def _correct(self, nearer: Places, chosen: Floats) -> None:
+        """Move these rows to the row that was chosen, and take from every gain what it had from them."""
+        vectors, before = self._vectors.take(nearer), self._nearest[nearer]
+        now = np.maximum(vectors @ chosen, before)
+        for start, block in self._vectors.blocks():
+            similar = block @ vectors.T
+            lost = np.maximum(similar - before, 0.0)
+            lost -= np.maximum(similar - now, 0.0, out=similar)
+            self._gain[start : start + len(block)] -= lost.sum(axis=1)
+        self._nearest[nearer] = now

@@ -1,7 +1,7 @@
 """The rows of a selection in the order in which facility location takes them.
 
 Invariant: the rows that are still in when the ranking begins are both what is chosen from and what is to
-be covered. Of each, about 80 bytes are held; its embedding lies on the disk.
+be covered. Of each some numbers are held; its embedding lies on the disk.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ Places = np.ndarray[Any, np.dtype[np.int64]]
 
 _BYTES = 4  # of one number
 _BLOCK_BYTES = 8 << 20
-_BLOCK_ROWS = 2048
+_BLOCK_ROWS = 512  # of two blocks, all products lie in the cache
 
 
 class Vectors:

@@ -12,8 +12,8 @@ import pytest
 from sft_support import PLAN, chosen, read, removed, row, selection, silent
 
 from prm_eval.errors import DataError, UsageError
-from prm_eval.sft import coverage, vectors
-from prm_eval.sft.coverage import FacilityLocation, highest
+from prm_eval.sft import vectors
+from prm_eval.sft.coverage import FacilityLocation
 from prm_eval.sft.intake import lot
 from prm_eval.sft.vectors import write_vectors
 
@@ -71,7 +71,7 @@ def take(found: FacilityLocation, top: int) -> list[int]:
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 0.9])
 @pytest.mark.parametrize("seed", range(4))
-def test_lazy_is_plain_greedy(
+def test_corrected_gains_are_those_of_plain_greedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, weight: float
 ) -> None:
     """The same rows in the same order, with ties of twins broken by lot, however small the blocks are."""
@@ -80,9 +80,8 @@ def test_lazy_is_plain_greedy(
     points[50:] = points[:20]  # twins
     lots, quality = draw.permutation(70), draw.integers(0, 4, size=70) / 3
     expected = plain_greedy(cosines(points), quality, weight, 15, lots)
-    for block, batch in ((2048, 64), (7, 3), (1, 1)):
+    for block in (512, 7, 1):
         monkeypatch.setattr(vectors, "_BLOCK_ROWS", block)
-        monkeypatch.setattr(coverage, "_BATCH", batch)
         folder = tmp_path / str(block)
         folder.mkdir()
         found = location(folder, points, lots, quality, weight, 15)
@@ -122,16 +121,6 @@ def test_groups_come_one_after_the_other(tmp_path: Path) -> None:
     for place in range(6, 10):
         gains = {n: value(similar, np.zeros(30), 0, 10, [*order[:place], n]) for n in range(30)}
         assert gains[order[place]] == pytest.approx(max(gains.values()), abs=1e-12)
-
-
-def test_highest() -> None:
-    """Against a full sort, with many equal values."""
-    draw = np.random.default_rng(1)
-    for count in (1, 3, 10, 50):
-        values, lots = draw.integers(0, 5, size=40).astype(float), draw.permutation(40)
-        values[draw.integers(0, 40, size=5)] = -np.inf
-        best = sorted((-values[n], lots[n], n) for n in range(40) if values[n] > -np.inf)[:count]
-        assert list(highest(values, lots, count)) == [n for _, _, n in best]
 
 
 def test_a_killed_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
