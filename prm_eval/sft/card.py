@@ -70,9 +70,7 @@ def card_text(card: Mapping[str, Any]) -> str:
         how += f", scores of `{scores['reward_model']}` ({scores['aggregation']})"
         how += f"; they compare {scores['compare']}" if "compare" in scores else ""
     if "coverage" in chosen:
-        how += (
-            f"; embeddings `{chosen['embeddings']}`, score weight {chosen['score_weight']:g}, mean similarity"
-        )
+        how += f"; embeddings `{chosen['embeddings']}`, score weight {chosen['score_weight']:g}"
         how += f", mean similarity of all rows to the nearest chosen one {chosen['coverage']:.4g}"
     lines = [
         "# Training rows chosen by prm-eval",
