@@ -42,8 +42,6 @@ def run(ctx: click.Context, given: Mapping[str, Any], meter: Meter) -> int:
     length = length_in(given["length_unit"], given["tokenizer"])
     sets = _evaluation_sets(given)
     out = given["out"] or Path("prm_eval_runs") / f"sft-{_default_name(given['pool'][0])}"
-    if given["near_duplicates"]:
-        need_extra()
     if given["dry_run"]:
         return dry_run(
             given, sets, lambda first: _plan(given, _fields(given, first)),
@@ -73,6 +71,8 @@ def check(ctx: click.Context, given: Mapping[str, Any], registry: Registry) -> A
     how = _aggregation(registry, given["aggregation"])
     if given["reward_model"]:
         registry.check("reward model", given["reward_model"])
+    if given["near_duplicates"]:
+        need_extra()
     return how
 
 

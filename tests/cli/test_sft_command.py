@@ -82,6 +82,18 @@ def test_evaluation_problems_are_all_removed(
     assert not any(problem in text for problem in problems)
 
 
+def test_a_pool_that_is_all_contaminated(sft: Shell, tmp_path: Path) -> None:
+    """Nothing is left, which is said with the count; removed.jsonl names every row and the question it holds."""
+    held = [{"problem_id": f"h{n}", "problem": f"What is {n} + {n}?", "answer": "1"} for n in range(6)]
+    (tmp_path / "held.jsonl").write_text("".join(json.dumps(line) + "\n" for line in held))
+    done = sft(*POOL, "--decontaminate", "math500=held.jsonl", "--reward-model", "slow", "--out", "run")
+    assert done.status == 2
+    assert "prm-eval: error: no row is left of 24; removed by decontamination 24: see" in done.err
+    lines = read(tmp_path / "run" / "removed.jsonl")
+    assert [line["evaluation_id"] for line in lines] == [f"h{line['problem_id'][1:]}" for line in lines]
+    assert len(lines) == 24 and not (tmp_path / "run" / "selected.jsonl").exists()
+
+
 @RECORDED
 def test_recorded_scores_choose_the_highest(sft: Shell, tmp_path: Path) -> None:
     """The fifty highest recorded means, by a plain sort of the scores file; twice the same bytes."""
