@@ -40,7 +40,7 @@ POOL = [
     click.option("--preset", type=click.Choice(PRESETS),
                  help="Which columns hold what. s1-59k: simplescaling/data_ablation_full59K; s1k, s1k-1.1:"
                       " simplescaling/s1K, s1K-1.1; openthoughts: open-thoughts/OpenThoughts-114k:metadata;"
-                      " limo: GAIR/LIMO; s1k-1.1 is recalled from code that reads it.  [default: candidates"
+                      " limo: GAIR/LIMO; s1k-1.1 as programs that read it name them.  [default: candidates"
                       " and messages are recognised]"),
     click.option("--prompt-field", metavar="COLUMN", help="The question; a.b is the key b of the object a."),
     click.option("--thinking-field", metavar="COLUMN",
