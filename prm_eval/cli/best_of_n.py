@@ -50,6 +50,7 @@ _GENERATION = [
 @options.max_unscored
 @options.apply(options.candidate_fields)
 @options.plugin_files
+@options.dry_run
 @options.config
 @options.as_json
 @click.pass_context
@@ -60,8 +61,10 @@ def best_of_n(ctx: click.Context, /, **given: Any) -> int:
     that was killed goes on where it was: run the same command again.
     """
     # click hands over some thirty options; they are named once, in the decorators above
-    from prm_eval.cli.bon_run import run
+    from prm_eval.cli.bon_run import dry_run, run
 
+    if given["dry_run"]:
+        return dry_run(ctx, given)
     results, status = run(ctx, given, progress)
     print_results(results, given["as_json"])
     return status

@@ -11,7 +11,7 @@ import click
 
 from prm_eval import best_of_n as job
 from prm_eval.cli import options
-from prm_eval.cli.summary import status, tell_scored
+from prm_eval.cli.summary import status, tell_plan, tell_scored
 from prm_eval.harness.samples import read_any
 from prm_eval.plugins import Registry, load_registry
 from prm_eval.runs import RunFolder
@@ -23,14 +23,8 @@ _DEFAULT_N = 16
 
 def run(ctx: click.Context, given: Mapping[str, Any], meter: job.Meter) -> tuple[dict[str, Any], int]:
     """Run the job that the options describe; returns the results and the exit status."""
-    _refuse_contradictions(ctx, given)
+    registry, selectors = prepare(ctx, given)
     load = options.loader(ctx, given["workers"], given["ray_address"], given["plugins"])
-    registry = load_registry(given["plugins"])
-    for reference in given["reward_models"]:
-        registry.check("reward model", reference)
-    selectors = job.resolve_selectors(
-        registry, given["strategies"], given["aggregations"], given["ks"], given["seed"], given["bootstrap"]
-    )
     folder = RunFolder(given["out"] or Path("prm_eval_runs") / _default_name(given))
     candidates = _candidates(given, registry, folder, meter)
     results, scorings = job.run_best_of_n(
@@ -48,6 +42,50 @@ def run(ctx: click.Context, given: Mapping[str, Any], meter: job.Meter) -> tuple
     folder.write_manifest(ctx.command_path, given, {"reward_models": results["provenance"]})
     tell_scored(scorings, folder.path)
     return results, status(scorings, given["max_unscored"])
+
+
+def prepare(ctx: click.Context, given: Mapping[str, Any]) -> tuple[Registry, job.Selectors]:
+    """Contradictions refused and names looked up, before a model is loaded."""
+    _refuse_contradictions(ctx, given)
+    registry = load_registry(given["plugins"])
+    for reference in given["reward_models"]:
+        registry.check("reward model", reference)
+    return registry, job.resolve_selectors(
+        registry, given["strategies"], given["aggregations"], given["ks"], given["seed"], given["bootstrap"]
+    )
+
+
+def dry_run(ctx: click.Context, given: Mapping[str, Any]) -> int:
+    """Check what needs no GPU and say what would be done; writes nothing, returns the exit status."""
+    registry, _ = prepare(ctx, given)
+    options.loader(ctx, given["workers"], given["ray_address"], given["plugins"])
+    if given["candidates_path"]:
+        candidates = job.take_n(_stored(given), given["n"])
+        told = {"candidates": f"{len(candidates):,} of {len({c.problem.id for c in candidates}):,} problems"}
+    else:
+        told = _generation(given, registry)
+    told["reward models"] = ", ".join(given["reward_models"]) or "none"
+    told["run folder"] = str(given["out"] or Path("prm_eval_runs") / _default_name(given))
+    tell_plan(told, given["as_json"])
+    return 0
+
+
+def _generation(given: Mapping[str, Any], registry: Registry) -> dict[str, str]:
+    from prm_eval.harness.runner import preview
+
+    n = given["n"] or _DEFAULT_N
+    found = preview(
+        given["task"], given["model"], n=n, data=given["data"], limit=given["limit"],
+        gen_kwargs=given["gen_kwargs"], out=given["out"] or Path("prm_eval_runs"),
+        include_paths=[*registry.task_folders(), *given["include_paths"]],
+    )  # fmt: skip
+    sampling = ", ".join(f"{name}={value}" for name, value in found["sampling"].items())
+    return {
+        "task": f"{found['task']}: {found['problems']:,} problems, {n} responses each:"
+                f" {found['responses']:,} to generate",
+        "model": f"{given['model']} ({given['model_args']}), not loaded",
+        "sampling": sampling,
+    }  # fmt: skip
 
 
 def _refuse_contradictions(ctx: click.Context, given: Mapping[str, Any]) -> None:
@@ -82,8 +120,7 @@ def _candidates(
     given: Mapping[str, Any], registry: Registry, folder: RunFolder, meter: job.Meter
 ) -> list[Candidate]:
     if given["candidates_path"]:
-        stored = read_any([given["candidates_path"]], given["problem_field"], given["answer_field"])
-        return job.take_n(stored, given["n"])
+        return job.take_n(_stored(given), given["n"])
     from prm_eval.harness.runner import generate
 
     with meter("generating", "responses") as update:
@@ -102,3 +139,7 @@ def _candidates(
             include_paths=[*registry.task_folders(), *given["include_paths"]],
             progress=update,
         )
+
+
+def _stored(given: Mapping[str, Any]) -> list[Candidate]:
+    return read_any([given["candidates_path"]], given["problem_field"], given["answer_field"])

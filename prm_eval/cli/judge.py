@@ -57,6 +57,7 @@ _JUDGES = [
 )  # fmt: skip
 @options.apply(options.candidate_fields)
 @options.plugin_files
+@options.dry_run
 @options.config
 @options.as_json
 @click.pass_context
@@ -67,9 +68,11 @@ def judge(ctx: click.Context, /, **given: Any) -> int:
     and --scores take what is recorded. A run that was killed goes on where it was.
     """
     # click hands over some twenty-five options; they are named once, in the decorators above
-    from prm_eval.cli.judge_run import run
+    from prm_eval.cli.judge_run import dry_run, run
     from prm_eval.judging_report import print_judging
 
+    if given["dry_run"]:
+        return dry_run(ctx, given, progress)
     results, status = run(ctx, given, progress)
     print_results(results, given["as_json"], print_judging)
     return status

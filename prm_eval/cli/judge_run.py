@@ -14,6 +14,7 @@ from prm_eval import judge as job
 from prm_eval.aggregate import Aggregation
 from prm_eval.benchmarks import LabelledPair, PairBenchmark, Rules
 from prm_eval.best_of_n import Grader, Meter, grade, grading_summary, resolve_aggregations
+from prm_eval.cli.summary import tell_plan
 from prm_eval.conflicts import conflict_pairs
 from prm_eval.costs import in_words
 from prm_eval.errors import PluginError
@@ -28,12 +29,7 @@ from prm_eval.runs import RunFolder
 
 def run(ctx: click.Context, given: Mapping[str, Any], meter: Meter) -> tuple[dict[str, Any], int]:
     """Run the job that the options describe; returns the results and the exit status."""
-    _refuse_contradictions(ctx, given)
-    registry = load_registry(given["plugins"])
-    for reference in given["judges"]:
-        registry.check_judge(reference)
-    aggregations = resolve_aggregations(registry, given["aggregations"])
-    source = _with_rules(_limited(_source(given, registry, meter), given["limit"]), given)
+    registry, aggregations, source = _prepare(ctx, given, meter)
     folder = _folder(given)
     gathered = _gather(given, source, registry, folder, aggregations, meter)
     results = job.measure(source, gathered, seed=given["seed"], bootstrap=given["bootstrap"])
@@ -42,6 +38,34 @@ def run(ctx: click.Context, given: Mapping[str, Any], meter: Meter) -> tuple[dic
         folder.write_manifest(ctx.command_path, given, {"judges": results["provenance"]})
     _tell(results, folder)
     return results, _status(results["unscored"], given["max_unscored"])
+
+
+def dry_run(ctx: click.Context, given: Mapping[str, Any], meter: Meter) -> int:
+    """Check what needs no GPU and say what would be played; writes nothing, returns the exit status."""
+    registry, aggregations, source = _prepare(ctx, given, meter)
+    _gather(given, source, registry, None, aggregations, meter)
+    count, orders = len(source.pairs), source.benchmark.rules.orders
+    games = count * (2 if orders == "both" else 1)
+    folder = _folder(given)
+    told = {
+        "pairs": f"{source.benchmark.name}: {count:,}, order {orders}: at most {games:,} games a judge",
+        "judges": ", ".join(given["judges"]) or "none: recorded games and scores",
+        "run folder": "none" if folder is None else str(folder.path),
+    }
+    tell_plan(told, given["as_json"])
+    return 0
+
+
+def _prepare(
+    ctx: click.Context, given: Mapping[str, Any], meter: Meter
+) -> tuple[Registry, Mapping[str, Aggregation | None], job.Source]:
+    _refuse_contradictions(ctx, given)
+    registry = load_registry(given["plugins"])
+    for reference in given["judges"]:
+        registry.check_judge(reference)
+    aggregations = resolve_aggregations(registry, given["aggregations"])
+    source = _with_rules(_limited(_source(given, registry, meter), given["limit"]), given)
+    return registry, aggregations, source
 
 
 def _gather(

@@ -79,6 +79,10 @@ reward_models = click.option(
     "--reward-model", "reward_models", multiple=True, metavar="NAME[:OPTION=VALUE,...]",
     help="A reward model (see `prm-eval plugins list`); repeatable.",
 )  # fmt: skip
+dry_run = click.option(
+    "--dry-run", is_flag=True,
+    help="Check everything that needs no GPU, say what would be done, and write nothing.",
+)  # fmt: skip
 max_unscored = click.option(
     "--max-unscored", type=Share(), default="50%", show_default=True,
     help="Exit 1 when more candidates than this are unscored, for any reward model.",

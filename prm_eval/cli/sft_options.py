@@ -40,7 +40,7 @@ POOL = [
     click.option("--preset", type=click.Choice(PRESETS),
                  help="Which columns hold what. s1-59k: simplescaling/data_ablation_full59K; s1k, s1k-1.1:"
                       " simplescaling/s1K, s1K-1.1; openthoughts: open-thoughts/OpenThoughts-114k:metadata;"
-                      " limo: GAIR/LIMO; s1k-1.1 is recalled from code that reads it.  [default: candidates"
+                      " limo: GAIR/LIMO; s1k-1.1 as programs that read it name them.  [default: candidates"
                       " and messages are recognised]"),
     click.option("--prompt-field", metavar="COLUMN", help="The question; a.b is the key b of the object a."),
     click.option("--thinking-field", metavar="COLUMN",
@@ -65,8 +65,9 @@ SCORES = [
                  help="How step scores become one number.  [default: the model's own]"),
 ]  # fmt: skip
 RULES = [
-    click.option("--by", type=click.Choice(["best", "random", "longest", "all"]),
-                 help="Best score first, in an order drawn from the seed, longest first, or as they stand."
+    click.option("--by", type=click.Choice(["best", "random", "longest", "all", "facility-location"]),
+                 help="Best score first, in an order drawn from the seed, longest first, as they stand, or"
+                      " those that together lie nearest to all rows by --embedding-field."
                       "  [default: best with a reward model or scores, else all]"),
     click.option("--top", type=_COUNT, metavar="K", help="How many to choose.  [default: all that pass]"),
     click.option("--min-score", type=float, help="Leave out rows that score less."),
@@ -80,7 +81,11 @@ RULES = [
                  help="Leave out rows this similar (Jaccard, runs of five words) to a chosen one, e.g. 0.8."),
     click.option("--min-distance", type=click.FloatRange(0.0, 2.0, min_open=True), metavar="DISTANCE",
                  help="Leave out rows closer (1 - cosine) than this to a chosen one, e.g. 0.1."),
-    click.option("--embedding-field", metavar="COLUMN", help="The embeddings for --min-distance."),
+    click.option("--embedding-field", metavar="COLUMN",
+                 help="The embeddings for --min-distance and --by facility-location."),
+    click.option("--score-weight", type=click.FloatRange(0.0, 1.0), metavar="WEIGHT",
+                 help="With --by facility-location: what the scores weigh beside the diversity; 0 diversity"
+                      " alone, 1 scores alone.  [default: 0]"),
     click.option("--seed", type=int, default=0, show_default=True, help="Orders rows of equal rank."),
 ]  # fmt: skip
 LENGTHS = [
@@ -107,6 +112,9 @@ OUTPUT = [
                  help="TRL conversations, ShareGPT (LLaMA-Factory), candidates, or the pool's own rows."),
     click.option("--out", type=click.Path(file_okay=False, path_type=Path),
                  help="The run folder.  [default: prm_eval_runs/sft-<first file of the pool>]"),
+    click.option("--dry-run", is_flag=True,
+                 help="Check everything that needs no GPU and no model call, say what would be done, and"
+                      " write nothing."),
     click.option("--store", "store_path", type=click.Path(dir_okay=False, path_type=Path),
                  help="Share scores between runs.  [default: OUT/store.sqlite]"),
 ]  # fmt: skip

@@ -15,6 +15,7 @@ import click
 
 from prm_eval.aggregate import Aggregation
 from prm_eval.cli import options
+from prm_eval.cli.sft_dry_run import dry_run
 from prm_eval.costs import in_words
 from prm_eval.plugins import Registry, load_registry
 from prm_eval.runs import RunFolder
@@ -23,10 +24,11 @@ from prm_eval.sft.fields import COLUMNS, Fields, resolve_fields
 from prm_eval.sft.index import Index
 from prm_eval.sft.job import Meter, Selection, unscored
 from prm_eval.sft.lengths import length_in
+from prm_eval.sft.near import need_extra
 from prm_eval.sft.plan import Plan
 from prm_eval.sft.scorers import ModelScorer, RecordedScorer, Scorer
 from prm_eval.sft.scorestore import SqliteStore
-from prm_eval.sft.sources import HUB, Pool, open_pool
+from prm_eval.sft.sources import HUB, open_pool
 
 log = logging.getLogger("prm_eval")
 _MODEL_OWN = "model"
@@ -40,11 +42,16 @@ def run(ctx: click.Context, given: Mapping[str, Any], meter: Meter) -> int:
     length = length_in(given["length_unit"], given["tokenizer"])
     sets = _evaluation_sets(given)
     out = given["out"] or Path("prm_eval_runs") / f"sft-{_default_name(given['pool'][0])}"
+    if given["dry_run"]:
+        return dry_run(
+            given, sets, lambda first: _plan(given, _fields(given, first)),
+            lambda work: _recorded(given, registry, how, work), out,
+        )  # fmt: skip
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
     with meter("hashing the pool", "bytes") as update:
         pool = open_pool(given["pool"], work, given["split"], update)
-    plan = _plan(given, _fields(given, pool))
+    plan = _plan(given, _fields(given, pool.first()))
     store = _store(given, out)
     index = Index(work / "index.sqlite", plan.options(pool.files, sets, _scores_option(given)))
     if given["retry_unscored"]:
@@ -64,24 +71,34 @@ def check(ctx: click.Context, given: Mapping[str, Any], registry: Registry) -> A
     how = _aggregation(registry, given["aggregation"])
     if given["reward_model"]:
         registry.check("reward model", given["reward_model"])
+    if given["near_duplicates"]:
+        need_extra()
     return how
 
 
 def _refuse_contradictions(ctx: click.Context, given: Mapping[str, Any]) -> None:
     scored = bool(given["reward_model"] or given["scores_paths"])
+    covers, weight = given["by"] == "facility-location", given["score_weight"]
     for wrong, message in (
         (given["reward_model"] and given["scores_paths"],
          "--reward-model scores the rows and --scores has recorded scores: give one of the two"),
         (given["by"] == "best" and not scored, "--by best needs --reward-model or --scores"),
         (given["min_score"] is not None and not scored, "--min-score needs --reward-model or --scores"),
-        (scored and given["by"] not in (None, "best") and given["min_score"] is None,
-         f"--by {given['by']} looks at no score: leave --reward-model and --scores out, or give --min-score"),
+        (scored and given["by"] not in (None, "best") and given["min_score"] is None and not weight,
+         f"--by {given['by']} looks at no score: leave --reward-model and --scores out, or give --min-score"
+         + (" or --score-weight" if covers else "")),
+        (weight is not None and not covers, "--score-weight is for --by facility-location: give that"),
+        (weight and not scored, "--score-weight needs --reward-model or --scores"),
+        (covers and not given["top"], "--by facility-location needs --top, how many rows cover the pool"),
+        (covers and not given["embedding_field"], "--by facility-location needs --embedding-field"),
         (given["score_model"] and not given["scores_paths"], "--score-model is for --scores: give them"),
         (given["aggregation"] and not scored, "--aggregation needs --reward-model or --scores"),
         (given["no_decontaminate"] and given["decontaminate"],
          "--decontaminate and --no-decontaminate: give one of the two"),
-        ((given["min_distance"] is None) != (given["embedding_field"] is None),
-         "--min-distance and --embedding-field need each other"),
+        (given["min_distance"] is not None and not given["embedding_field"],
+         "--min-distance needs --embedding-field"),
+        (given["embedding_field"] and given["min_distance"] is None and not covers,
+         "--embedding-field is for --min-distance and --by facility-location: give one of them"),
         (given["per_source"] and not (given["source_field"] or given["preset"]),
          "--per-source needs --source-field"),
         (given["answer_kind"] and not given["verified"], "--answer-kind is for --verified: give that"),
@@ -113,6 +130,7 @@ def _plan(given: Mapping[str, Any], fields: Fields) -> Plan:
         near=given["near_duplicates"],
         embedding=given["embedding_field"],
         distance=given["min_distance"],
+        score_weight=given["score_weight"],
         threshold=None if threshold == "any" else threshold,
         whole_row=given["contamination_in"] == "row",
         limit=given["limit"],
@@ -120,8 +138,7 @@ def _plan(given: Mapping[str, Any], fields: Fields) -> Plan:
     )
 
 
-def _fields(given: Mapping[str, Any], pool: Pool) -> Fields:
-    (_, first) = next(iter(pool.rows()))
+def _fields(given: Mapping[str, Any], first: Mapping[str, Any]) -> Fields:
     return resolve_fields(given["preset"], {name: given[f"{name}_field"] for name in COLUMNS}, first)
 
 
@@ -167,17 +184,24 @@ def _scorer(
     ctx: click.Context, given: Mapping[str, Any], registry: Registry, how: Aggregation | None,
     store: SqliteStore | None, work: Path,
 ) -> Scorer | None:  # fmt: skip
-    name = None if given["aggregation"] == _MODEL_OWN else given["aggregation"]
-    if store is not None:
-        load = options.loader(ctx, given["workers"], given["ray_address"], given["plugins"])
-        reference = given["reward_model"]
-        return ModelScorer(lambda: load(registry, reference), store, how, name)
-    if given["scores_paths"]:
-        known = {
-            entry.name: registry.aggregation(entry.name).obj for entry in registry.entries("aggregation")
-        }
-        return RecordedScorer(given["scores_paths"], work, given["score_model"], how, name, known)
-    return None
+    if store is None:
+        return _recorded(given, registry, how, work)
+    load = options.loader(ctx, given["workers"], given["ray_address"], given["plugins"])
+    reference = given["reward_model"]
+    return ModelScorer(lambda: load(registry, reference), store, how, _how_name(given))
+
+
+def _recorded(
+    given: Mapping[str, Any], registry: Registry, how: Aggregation | None, work: Path
+) -> RecordedScorer | None:
+    if not given["scores_paths"]:
+        return None
+    known = {entry.name: registry.aggregation(entry.name).obj for entry in registry.entries("aggregation")}
+    return RecordedScorer(given["scores_paths"], work, given["score_model"], how, _how_name(given), known)
+
+
+def _how_name(given: Mapping[str, Any]) -> str | None:
+    return None if given["aggregation"] == _MODEL_OWN else given["aggregation"]
 
 
 def _tell(card: Mapping[str, Any], out: Path, cost: Mapping[str, float], as_json: bool) -> None:

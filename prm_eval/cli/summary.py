@@ -1,6 +1,7 @@
-"""What a command says at its end: what was scored, what was not and why, and the exit status."""
+"""What a command says: the plan of a dry run; at its end the scores, what has none and why, its status."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -9,6 +10,16 @@ from prm_eval.costs import in_words
 from prm_eval.scoring import Scoring
 
 _REASONS_SHOWN = 3
+
+
+def tell_plan(told: Mapping[str, str], as_json: bool) -> None:
+    """What a dry run found, one line a thing, or as an object."""
+    if as_json:
+        click.echo(json.dumps(dict(told), ensure_ascii=False))
+        return
+    for name, text in told.items():
+        click.echo(f"{name:16} {text}")
+    click.echo("dry run: no model was loaded, nothing was written", err=True)
 
 
 def tell_scored(scorings: Sequence[Scoring], out: Path) -> None:

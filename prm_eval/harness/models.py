@@ -22,13 +22,9 @@ def load_model(model: str, model_args: str | Mapping[str, Any], batch_size: str 
 
     Raises UnknownName for a name that lm-eval does not have, UsageError when it does not load.
     """
-    import lm_eval.models  # noqa: F401 - fills the registry
-    from lm_eval.api.registry import get_model, model_registry
+    from lm_eval.api.registry import get_model
 
-    import prm_eval.harness.replay  # noqa: F401 - registers prm-replay
-
-    if model not in model_registry:
-        raise UnknownName("lm-eval model", model, model_registry.keys())
+    find_model(model)
     try:
         kind = get_model(model)
         extra = {"batch_size": default_batch_size(model, batch_size), "device": _device(model, model_args)}
@@ -42,6 +38,17 @@ def load_model(model: str, model_args: str | Mapping[str, Any], batch_size: str 
         raise UsageError(
             f"lm-eval cannot load the model {model} ({model_args}): {type(error).__name__}: {reason}"
         ) from error
+
+
+def find_model(model: str) -> None:
+    """Raises UnknownName for a model class that lm-eval does not have."""
+    import lm_eval.models  # noqa: F401 - fills the registry
+    from lm_eval.api.registry import model_registry
+
+    import prm_eval.harness.replay  # noqa: F401 - registers prm-replay
+
+    if model not in model_registry:
+        raise UnknownName("lm-eval model", model, model_registry.keys())
 
 
 def default_batch_size(model: str, batch_size: str | int | None) -> str | int | None:

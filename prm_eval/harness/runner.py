@@ -86,6 +86,28 @@ def generate(
     return candidates
 
 
+def preview(
+    task: str, model: str, *, n: int, data: str | None, limit: int | None,
+    gen_kwargs: str | Mapping[str, Any] | None, include_paths: Sequence[Path], out: Path,
+) -> dict[str, Any]:  # fmt: skip
+    """What `generate` would do, without a model: task, problems, responses, sampling options.
+
+    Loads the task's problems. Raises as `generate` does.
+    """
+    from prm_eval.harness.models import find_model
+
+    asked = Sampling(task, model, "", n, 0, data, limit, None, _parsed(gen_kwargs), None, include_paths)
+    twin = generation_twin(task, include_paths)
+    _check(asked, out)
+    find_model(model)
+    with _quiet(False), contextlib.redirect_stdout(sys.stderr):
+        loaded = _load_task(asked, twin)
+        held = len(loaded.eval_docs)
+    problems = held if limit is None else min(held, limit)
+    sampling = dict(loaded.config.generation_kwargs) | dict(asked.gen_kwargs)
+    return {"task": twin.name, "problems": problems, "responses": problems * n, "sampling": sampling}
+
+
 def _run(sampling: Sampling, task: TaskFile, out: Path, progress: Progress | None) -> list[Candidate]:
     import lm_eval
 

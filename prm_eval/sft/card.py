@@ -22,12 +22,13 @@ def card_of(
 ) -> dict[str, Any]:  # fmt: skip
     """The whole card, as card.json holds it."""
     scores = index.fact("scores")
+    chosen = {"by": plan.by, "top": plan.top, "seed": plan.seed, "verified": plan.verified}
     return {
         "schema": SCHEMA,
         "pool": [{"file": file.given, "sha256": file.sha256} for file in files],
         "stages": stages(index, plan),
         "output": dict(output),
-        "selected": {"by": plan.by, "top": plan.top, "seed": plan.seed, "verified": plan.verified},
+        "selected": {**chosen, **(index.fact("diversity") or {})},
         "scores": None if scores is None else {**scores, **_histogram(index)},
         "decontamination": {
             "sets": sets_of(sets),
@@ -52,7 +53,7 @@ def stages(index: Index, plan: Plan) -> list[dict[str, Any]]:
     ((left,),) = index.values("SELECT COUNT(*) FROM rows")
     found = [{"stage": "read", "removed": 0, "left": left}]
     for rule, stage in STAGES:
-        if rule in removed or _asked(rule, plan):
+        if rule in removed or plan.asks(rule):
             left -= removed.get(rule, 0)
             found.append({"stage": stage, "removed": removed.get(rule, 0), "left": left})
     ((chosen,),) = index.values("SELECT COUNT(*) FROM picked")
@@ -68,6 +69,9 @@ def card_text(card: Mapping[str, Any]) -> str:
     if scores:
         how += f", scores of `{scores['reward_model']}` ({scores['aggregation']})"
         how += f"; they compare {scores['compare']}" if "compare" in scores else ""
+    if "coverage" in chosen:
+        how += f"; embeddings `{chosen['embeddings']}`, score weight {chosen['score_weight']:g}"
+        how += f", mean similarity of all rows to the nearest chosen one {chosen['coverage']:.4g}"
     lines = [
         "# Training rows chosen by prm-eval",
         f"{output['rows']:,} rows in `{output['file']}` ({output['format']}), chosen {how}.",
@@ -87,17 +91,6 @@ def card_text(card: Mapping[str, Any]) -> str:
         lines += ["## Scores", "Every scored row of the pool, and the chosen ones.", _bars(scores)]
         lines += ["Reward model:", f"```text\n{_facts(scores['provenance'])}\n```"]
     return "\n\n".join(lines) + "\n"
-
-
-def _asked(rule: str, plan: Plan) -> bool:
-    given = {
-        "contaminated": False, "empty response": True, "too short": plan.min_length,
-        "too long": plan.max_length, "not verified": plan.verified == "only", "unscored": plan.needs_scores,
-        "low score": plan.min_score is not None, "exact duplicate": not plan.duplicates,
-        "per problem": plan.per_problem, "per source": plan.per_source, "near duplicate": plan.near,
-        "too close": plan.distance,
-    }  # fmt: skip
-    return bool(given[rule])
 
 
 def _histogram(index: Index) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from prm_eval.records import dumps, write_json, write_text
 from prm_eval.sft.by_problem import open_rows, score_by_problem
 from prm_eval.sft.card import card_of, card_text, stages
 from prm_eval.sft.contamination import Contamination, EvaluationSet
+from prm_eval.sft.diversity import Diversity
 from prm_eval.sft.formats import write_lines, write_removed, write_selected, write_selection
 from prm_eval.sft.index import Index, Row, detail_of
 from prm_eval.sft.intake import Intake
@@ -64,8 +65,9 @@ class Selection:
         if self.scorer is not None and open_rows(self.index):
             with meter("scoring by problem", "rows") as update:
                 score_by_problem(self.index, self.pool, self.plan, self.scorer, self.chunk, update)
+        diversity = self._diversity(meter)
         with meter("choosing", "rows") as update:
-            chosen = walk(self.index, self.pool, self.plan, update)
+            chosen = walk(self.index, self.pool, self.plan, update, diversity)
         write_removed(self.index, self.out / "removed.jsonl")
         self._write_scores()
         self._enough(chosen)
@@ -82,6 +84,14 @@ class Selection:
         if self.store is None:
             return {}
         return self.store.cost(row.key for row in self.index.rows("WHERE key IS NOT NULL") if row.key)
+
+    def _diversity(self, meter: Meter) -> Diversity | None:
+        if self.plan.by != "facility-location":
+            return None
+        found = Diversity(self.index, self.pool, self.plan, self.index.path.parent)
+        with meter("comparing embeddings", "rows") as update:
+            found.prepare(update)
+        return found
 
     def _enough(self, chosen: int) -> None:
         wanted = self.plan.top

@@ -30,6 +30,14 @@ def jaccard(one: set[str], other: set[str]) -> float:
     return len(one & other) / len(one | other)
 
 
+def need_extra() -> None:
+    """Raises MissingExtra when what finds near duplicates is not installed."""
+    try:
+        import datasketch  # noqa: F401
+    except ImportError:
+        raise MissingExtra("datasketch", "sft") from None
+
+
 class NearDuplicates:
     """Chosen texts by MinHash; what the hashes find is compared exactly.
 
@@ -38,10 +46,9 @@ class NearDuplicates:
     """
 
     def __init__(self, threshold: float, text: Callable[[int], str]) -> None:
-        try:
-            from datasketch import MinHash, MinHashLSH
-        except ImportError:
-            raise MissingExtra("datasketch", "sft") from None
+        need_extra()
+        from datasketch import MinHash, MinHashLSH
+
         self._threshold, self._text, self._minhash = threshold, text, MinHash
         # a miss lets a duplicate through, a false alarm costs one comparison
         self._found = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.1, 0.9))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from prm_eval.sft.contamination import GRAM, EvaluationSet
 from prm_eval.sft.fields import Fields
 
-By = Literal["best", "random", "longest", "all"]
+By = Literal["best", "random", "longest", "all", "facility-location"]
 Unit = Literal["words", "characters", "tokens"]
 
 STAGES = (
@@ -35,6 +35,8 @@ STAGES = (
 class Plan:
     """The options that decide; lengths in `unit`, `near` a Jaccard similarity, `distance` 1 - cosine.
 
+    `score_weight` in [0, 1] is that of the scores beside the diversity of facility location.
+
     `threshold` None: one shared 8-gram contaminates. `whole_row`: thinking and response are searched
     for evaluation questions too.
     """
@@ -54,6 +56,7 @@ class Plan:
     near: float | None = None
     embedding: str | None = None
     distance: float | None = None
+    score_weight: float | None = None
     threshold: float | None = None
     whole_row: bool = False
     limit: int | None = None
@@ -62,7 +65,18 @@ class Plan:
     @property
     def needs_scores(self) -> bool:
         """Whether a row without a score is of no use."""
-        return self.by == "best" or self.min_score is not None
+        return self.by == "best" or self.min_score is not None or bool(self.score_weight)
+
+    def asks(self, rule: str) -> bool:
+        """Whether a stage, by the name of its rule, is told of even when it removed nothing."""
+        given = {
+            "contaminated": False, "empty response": True, "too short": self.min_length,
+            "too long": self.max_length, "not verified": self.verified == "only",
+            "unscored": self.needs_scores, "low score": self.min_score is not None,
+            "exact duplicate": not self.duplicates, "per problem": self.per_problem,
+            "per source": self.per_source, "near duplicate": self.near, "too close": self.distance,
+        }  # fmt: skip
+        return bool(given[rule])
 
     def options(self, pool: Sequence[Any], sets: Sequence[EvaluationSet], scores: Any) -> dict[str, Any]:
         """Everything that an earlier run must agree on to be gone on with."""

@@ -73,6 +73,12 @@ class Pool:
         """One row again."""
         return _parse(self.read(place), self.files[place.file], place.line)
 
+    def first(self) -> dict[str, Any]:
+        """The first row. Raises DataError when there is none."""
+        for _, row in self.rows():
+            return row
+        raise DataError(self.files[0].given, "no rows in it")
+
     def close(self) -> None:
         """Close the files."""
         for handle in self._handles:
@@ -95,20 +101,33 @@ def open_pool(given: Sequence[str], work: Path, split: str, progress: Notice | N
     What is no JSON Lines is written out under `work` first. Raises UsageError for a pattern without
     a file, DataError for a file of another kind or without rows.
     """
-    wanted = [name for entry in given for name in _expanded(entry)]
-    doubles = {name for name in wanted if wanted.count(name) > 1}
-    if doubles:
-        raise UsageError(f"--pool names {', '.join(sorted(doubles))} twice")
-    opened = [_located(name, work, split) for name in wanted]
+    opened = [_located(name, work, split) for name in expanded(given)]
     total = sum(path.stat().st_size for _, path, _, _ in opened)
     done, files = 0, []
     for name, path, original, known in opened:
-        digest, lines = _hashed(path, done, total, progress)
+        digest, lines = measured(path, done, total, progress)
         if not lines:
             raise DataError(name, "no rows in it")
         files.append(PoolFile(name, path, original, known or digest, lines))
         done += path.stat().st_size
     return Pool(files)
+
+
+def expanded(given: Sequence[str]) -> list[str]:
+    """Every file and hub data set that is meant. Raises UsageError when one is meant twice, or none."""
+    wanted = [name for entry in given for name in _expanded(entry)]
+    doubles = {name for name in wanted if wanted.count(name) > 1}
+    if doubles:
+        raise UsageError(f"--pool names {', '.join(sorted(doubles))} twice")
+    return wanted
+
+
+def lies_readable(original: Path) -> bool:
+    """Whether a file is read where it lies. Raises DataError for a kind of file that is not read at all."""
+    if original.suffix.lower() not in spool.READERS:
+        known = ", ".join(spool.READERS)
+        raise DataError(original, f"expected one of {known}, found '{original.suffix}'")
+    return original.suffix.lower() == ".jsonl" or not spool.needed(original)
 
 
 def _expanded(entry: str) -> list[str]:
@@ -128,19 +147,17 @@ def _located(name: str, work: Path, split: str) -> tuple[str, Path, Path | None,
         shown, path = hub.spooled(name.removeprefix(HUB), split, work)
         return shown, path, None, None
     original = Path(name)
-    reader = spool.READERS.get(original.suffix.lower())
-    if reader is None:
-        known = ", ".join(spool.READERS)
-        raise DataError(original, f"expected one of {known}, found '{original.suffix}'")
-    if original.suffix.lower() == ".jsonl" or not spool.needed(original):
+    if lies_readable(original):
         return name, original, original, None
-    digest, _ = _hashed(original, 0, 0, None)
+    reader = spool.READERS[original.suffix.lower()]
+    digest, _ = measured(original)
     path = work / f"{original.stem}-{digest[:16]}.jsonl"
     spool.write(path, lambda skip: spool.skipping(reader(original), skip))
     return name, path, original, digest
 
 
-def _hashed(path: Path, done: int, total: int, progress: Notice | None) -> tuple[str, int]:
+def measured(path: Path, done: int = 0, total: int = 0, progress: Notice | None = None) -> tuple[str, int]:
+    """(SHA-256, lines) of a file."""
     digest, lines, last = hashlib.sha256(), 0, b"\n"
     with path.open("rb") as handle:
         while block := handle.read(_BLOCK):

@@ -1,14 +1,15 @@
 """From the best row down: each is chosen unless a chosen one stands in its way, until there are enough.
 
 Invariant: what is chosen depends on the ranking and the rules alone. Equal ranks are ordered by lot,
-drawn from the seed and the row's number.
+drawn from the seed and the row's number. Facility location ranks anew after every choice.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prm_eval.batching import Progress
+from prm_eval.sft.diversity import Diversity
 from prm_eval.sft.fields import Entry, lookup, parse_entry
 from prm_eval.sft.index import Index, Row
 from prm_eval.sft.near import NearDuplicates, Neighbours, unit_vector
@@ -21,16 +22,21 @@ Check = tuple[Callable[[Row], Refusal | None], Callable[[Row], None]]
 _ORDERS = {"best": "score DESC, tie, n", "random": "tie, n", "longest": "length DESC, tie, n", "all": "n"}
 
 
-def walk(index: Index, pool: Pool, plan: Plan, progress: Progress | None = None) -> int:
-    """Choose up to `plan.top` rows (None: all that pass) into the index; returns how many."""
+def walk(
+    index: Index, pool: Pool, plan: Plan, progress: Progress | None = None,
+    diversity: Diversity | None = None,
+) -> int:  # fmt: skip
+    """Choose up to `plan.top` rows (None: all that pass) into the index; returns how many.
+
+    `diversity`, when given, says which row comes next, after what was chosen so far.
+    """
     checks = _checks(index, pool, plan)
-    first = "COALESCE(verified, 0) DESC, " if plan.verified == "first" else ""
+    if diversity is not None:
+        checks.append((_never, diversity.keep))
     (left,) = index.values("SELECT COUNT(*) FROM rows WHERE rule IS NULL")[0]
     chosen = 0
     index.start_walk()
-    for looked, row in enumerate(index.rows(f"WHERE rule IS NULL ORDER BY {first}{_ORDERS[plan.by]}"), 1):
-        if plan.top is not None and chosen == plan.top:
-            break
+    for looked, row in enumerate(diversity.rows() if diversity else _ranked(index, plan), 1):
         refusal = next((said for look, _ in checks if (said := look(row)) is not None), None)
         if refusal is not None:
             index.drop(row, *refusal)
@@ -39,13 +45,22 @@ def walk(index: Index, pool: Pool, plan: Plan, progress: Progress | None = None)
         index.pick(row, chosen)
         for _, keep in checks:
             keep(row)
-        if progress is not None and looked % 256 == 0:
+        if progress is not None and (diversity or looked % 256 == 0):
             progress(*((chosen, plan.top) if plan.top else (looked, left)))
+        if chosen == plan.top:
+            break
+    if diversity is not None:
+        index.note("diversity", diversity.facts())
     index.end_walk()
     return chosen
 
 
-def _checks(index: Index, pool: Pool, plan: Plan) -> Sequence[Check]:
+def _ranked(index: Index, plan: Plan) -> Iterator[Row]:
+    first = "COALESCE(verified, 0) DESC, " if plan.verified == "first" else ""
+    return index.rows(f"WHERE rule IS NULL ORDER BY {first}{_ORDERS[plan.by]}")
+
+
+def _checks(index: Index, pool: Pool, plan: Plan) -> list[Check]:
     """The rules that are asked for, cheap ones first."""
     checks: list[Check] = []
     if not plan.duplicates:
@@ -63,6 +78,11 @@ def _checks(index: Index, pool: Pool, plan: Plan) -> Sequence[Check]:
 
 def _nothing(_row: Row) -> None:
     """For rules that ask the index what was chosen."""
+
+
+def _never(_row: Row) -> Refusal | None:
+    """For what refuses no row."""
+    return None
 
 
 def _exact(index: Index) -> Callable[[Row], Refusal | None]:

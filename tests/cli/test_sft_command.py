@@ -82,6 +82,18 @@ def test_evaluation_problems_are_all_removed(
     assert not any(problem in text for problem in problems)
 
 
+def test_a_pool_that_is_all_contaminated(sft: Shell, tmp_path: Path) -> None:
+    """Nothing is left, which is said with the count; removed.jsonl names every row and the question it holds."""
+    held = [{"problem_id": f"h{n}", "problem": f"What is {n} + {n}?", "answer": "1"} for n in range(6)]
+    (tmp_path / "held.jsonl").write_text("".join(json.dumps(line) + "\n" for line in held))
+    done = sft(*POOL, "--decontaminate", "math500=held.jsonl", "--reward-model", "slow", "--out", "run")
+    assert done.status == 2
+    assert "prm-eval: error: no row is left of 24; removed by decontamination 24: see" in done.err
+    lines = read(tmp_path / "run" / "removed.jsonl")
+    assert [line["evaluation_id"] for line in lines] == [f"h{line['problem_id'][1:]}" for line in lines]
+    assert len(lines) == 24 and not (tmp_path / "run" / "selected.jsonl").exists()
+
+
 @RECORDED
 def test_recorded_scores_choose_the_highest(sft: Shell, tmp_path: Path) -> None:
     """The fifty highest recorded means, by a plain sort of the scores file; twice the same bytes."""
@@ -247,7 +259,17 @@ def test_decontamination_is_on_by_default(
     (("--reward-model", "slow", "--scores", "c.jsonl"), "give one of the two"),
     (("--decontaminate", "math500"), "--decontaminate and --no-decontaminate: give one of the two"),
     (("--per-source", "1"), "--per-source needs --source-field"),
-    (("--min-distance", "0.1"), "--min-distance and --embedding-field need each other"),
+    (("--min-distance", "0.1"), "--min-distance needs --embedding-field"),
+    (("--embedding-field", "e"), "--embedding-field is for --min-distance and --by facility-location"),
+    (("--by", "facility-location", "--embedding-field", "e"), "--by facility-location needs --top"),
+    (("--by", "facility-location", "--top", "2"), "--by facility-location needs --embedding-field"),
+    (("--by", "facility-location", "--top", "2", "--embedding-field", "e", "--score-weight", "0.5"),
+     "--score-weight needs --reward-model or --scores"),
+    (("--by", "facility-location", "--top", "2", "--embedding-field", "e", "--reward-model", "slow"),
+     "--by facility-location looks at no score: leave --reward-model and --scores out, or give --min-score or"),
+    (("--by", "facility-location", "--top", "2", "--embedding-field", "e"),
+     "c.jsonl:1: field 'e': expected an embedding, a list of numbers"),
+    (("--score-weight", "0.5"), "--score-weight is for --by facility-location: give that"),
     (("--min-length", "5", "--max-length", "4"), "--min-length 5 is above --max-length 4"),
     (("--length-unit", "tokens"), "needs --tokenizer FOLDER"),
     (("--tokenizer", "."), "--tokenizer counts tokens"),
