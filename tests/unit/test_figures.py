@@ -387,7 +387,9 @@ def test_no_heavy_imports() -> None:
 
 def test_sizes_that_nobody_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Of another policy, with names that say no size, nothing is left to draw: refused, and told how to help."""
-    rows = [{**one, "reward_model": "mine", "policy": "tiny"} for one in sft_rows() if one.get("reward_model")]
+    rows = [
+        {**one, "reward_model": "mine", "policy": "tiny"} for one in sft_rows() if one.get("reward_model")
+    ]
     run = run_folder(tmp_path / "mine", rows)
     with pytest.raises(UsageError, match="no 'reward-model-size' in these runs: give .*--size"):
         save_all([run], tmp_path / "out", Asked(["reward-model-size"], ["svg"]))
@@ -398,5 +400,17 @@ def test_sizes_that_nobody_knows(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 def test_words_of_ticks() -> None:
     """Sizes in billions and counts of rows, in as few characters as tell them apart."""
-    assert [style.billions(size) for size in (70, 1.5, 0.5, 0.0012, 0.000051)] == ["70B", "1.5B", "0.5B", "1.2M", "51k"]
-    assert [style.thousands(count) for count in (500, 1000, 1500, 17_014, 59_000)] == ["500", "1k", "1.5k", "17k", "59k"]
+    assert [style.billions(size) for size in (70, 1.5, 0.5, 0.0012, 0.000051)] == [
+        "70B",
+        "1.5B",
+        "0.5B",
+        "1.2M",
+        "51k",
+    ]
+    assert [style.thousands(count) for count in (500, 1000, 1500, 17_014, 59_000)] == [
+        "500",
+        "1k",
+        "1.5k",
+        "17k",
+        "59k",
+    ]

@@ -220,9 +220,7 @@ def test_another_sweep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"a was done with other inputs.*choose another --out"):
         Schedule(chain(), tmp_path, {"a": {"size": 2}}).run(Recorded(), 1, quiet)
     other = {**chain(), "d": Stage("d", ("prm-eval", "other"))}
-    with pytest.raises(
-        UsageError, match=r"d was done with other command \(prm-eval d; now prm-eval other\)"
-    ):
+    with pytest.raises(UsageError, match=r"d was done with other command \(prm-eval d; now prm-eval other\)"):
         Schedule(other, tmp_path, {"a": {"size": 1}}).finished()
 
 
