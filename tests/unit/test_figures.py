@@ -391,7 +391,7 @@ def test_sizes_that_nobody_knows(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         {**one, "reward_model": "mine", "policy": "tiny"} for one in sft_rows() if one.get("reward_model")
     ]
     run = run_folder(tmp_path / "mine", rows)
-    with pytest.raises(UsageError, match="no 'reward-model-size' in these runs: give .*--size"):
+    with pytest.raises(UsageError, match=r"no 'reward-model-size' in these runs: give .*--size"):
         save_all([run], tmp_path / "out", Asked(["reward-model-size"], ["svg"]))
     assert "how large is 'mine'?" in caplog.text
     found = svg(tmp_path, "reward-model-size", run, sizes={"mine": 0.0012})
