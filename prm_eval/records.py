@@ -54,6 +54,17 @@ def read_rows(path: Path, *, drop_torn_tail: bool = False) -> Iterator[tuple[int
             yield number, row
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """A file that is one JSON object. Raises DataError when it cannot be read as one."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise DataError(path, "expected a JSON object")
+    return value
+
+
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a whole file at once: readers see the old one or the new one, never a half."""
     write_text(path, "".join(dumps(row) + "\n" for row in rows))

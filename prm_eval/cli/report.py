@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from prm_eval.cli.figures import Size
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
@@ -19,6 +21,10 @@ import click
     metavar="N",
     help="Keep only the first N responses for browsing; the page says so.  [default: all]",
 )
+@click.option(
+    "--size", "sizes", type=Size(), multiple=True, metavar="NAME=BILLIONS",
+    help="Parameters of a model whose name does not say them, for the plot of SFT; repeatable.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print where the page is and what it holds.")
 @click.option(
     "--format",
@@ -31,12 +37,13 @@ def report(
     out: Path | None,
     title: str | None,
     max_candidates: int | None,
+    sizes: tuple[tuple[str, float], ...],
     as_json: bool,
     form: str | None,
 ) -> None:
     """Make one page that shows what happened.
 
-    RUN is the folder of a run of best-of-n, judge or stepwise, or what `select --save` keeps; several
+    RUN is the folder of a run of best-of-n, judge, stepwise or sft, or what `select --save` keeps; several
     stand on one page, best-of-N runs compared on the problems that they share. The page is one file that
     loads nothing, opens from disk, and shows all tables and figures without JavaScript.
     """
@@ -49,7 +56,7 @@ def report(
 
         click.echo(export(found, form), nl=False)
         return
-    page = build_page(found, title, max_candidates)
+    page = build_page(found, title, max_candidates, dict(sizes))
     path = out or runs[0] / "report.html"
     write_text(path, page.html)
     size = path.stat().st_size

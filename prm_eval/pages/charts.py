@@ -4,7 +4,7 @@ Invariant: marks differ by shape and dash as well as by colour; nothing is compu
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -21,7 +21,6 @@ from prm_eval.pages.svg import (
     scale,
     some,
     svg,
-    text,
     ticks,
     titled,
 )
@@ -42,7 +41,10 @@ _MARKED = 24
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: points in the order of x, with the band where it has one; place None is a reference."""
+    """One line: points in the order of x, with the band where it has one; place None is a reference.
+
+    With `bars` the intervals stand at the points, as bars, and not as a band between them.
+    """
 
     name: str
     place: int | None
@@ -50,6 +52,7 @@ class Series:
     ys: Sequence[float]
     lows: Sequence[float] = ()
     highs: Sequence[float] = ()
+    bars: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +73,33 @@ def lines(
     *,
     log: bool = False,
     y_range: tuple[float, float] | None = None,
+    x_ticks: Sequence[float] | None = None,
+    x_words: Callable[[float], str] | None = None,
 ) -> Markup:
-    """Lines over x (on a log scale of base 2, if asked), each with its band."""
+    """Lines over x (on a log scale, if asked), each with its band; ticks of x and their words as given."""
     xs = sorted({x for one in series for x in one.xs})
     low, high = y_range or padded([y for one in series for y in (*one.ys, *one.lows, *one.highs)])
-    x_ticks = some(xs) if log else ticks(xs[0], xs[-1])
+    if x_ticks is None:
+        x_ticks = some(xs) if log else ticks(xs[0], xs[-1])
     x_of, y_of = scale(xs[0], xs[-1], LEFT, RIGHT, log=log), scale(low, high, BOTTOM, TOP)
-    axes = Axes(x_of, y_of, x_ticks, ticks(low, high), x_label, y_label)
-    bands = Markup("").join(_band(one, axes) for one in series)
+    axes = Axes(x_of, y_of, x_ticks, ticks(low, high), x_label, y_label, x_words=x_words)
+    bands = Markup("").join((_bars if one.bars else _band)(one, axes) for one in series)
     return svg(title, axes.drawn() + bands + Markup("").join(_line(one, axes) for one in series))
 
 
-def mirrored(title: str, bars: Sequence[Bar], x_label: str, right: str, wrong: str) -> Markup:
-    """Two histograms on one axis: the right ones grow up, the wrong ones down."""
+def mirrored(
+    title: str, bars: Sequence[Bar], x_label: str, right: str, wrong: str, y_label: str = "share of its class"
+) -> Markup:
+    """Two histograms on one axis: the right ones grow up, the wrong ones down; the names are for hovering."""
     most = max([0.01, *(share for bar in bars for share in (bar.right, bar.wrong))])
     low, high = bars[0].low, bars[-1].high
     x_of, y_of = scale(low, high, LEFT, RIGHT), scale(-most, most, BOTTOM, TOP)
-    axes = Axes(x_of, y_of, ticks(low, high), ticks(-most, most), x_label, "share of its class", mirror=True)
+    axes = Axes(x_of, y_of, ticks(low, high), ticks(-most, most), x_label, y_label, mirror=True)
     body = axes.drawn()
     for bar in bars:
-        body += _bar(bar, bar.right, "right", y_of(bar.right), axes)
-        body += _bar(bar, bar.wrong, "wrong", y_of(0), axes)
-    return svg(
-        title, body + text(RIGHT - 4, TOP + 14, right, "end") + text(RIGHT - 4, BOTTOM - 8, wrong, "end")
-    )
+        body += _bar(bar, bar.right, "right", right, axes)
+        body += _bar(bar, bar.wrong, "wrong", wrong, axes)
+    return svg(title, body)
 
 
 def reliability(title: str, points: Sequence[tuple[float, float, int]], x_label: str, y_label: str) -> Markup:
@@ -128,12 +134,13 @@ def block(kind: str) -> Markup:
     )
 
 
-def _bar(bar: Bar, share: float, kind: str, top: float, axes: Axes) -> Markup:
+def _bar(bar: Bar, share: float, kind: str, words: str, axes: Axes) -> Markup:
     if not share:
         return Markup("")
     wide = max(axes.x_of(bar.high) - axes.x_of(bar.low) - 1, 0.5)
     tall = axes.y_of(0) - axes.y_of(share)
-    told = titled(f"{kind}: {share:.1%} between {bar.low:.3g} and {bar.high:.3g}")
+    top = axes.y_of(share if kind == "right" else 0)
+    told = titled(f"{words}: {share:.1%} between {bar.low:.3g} and {bar.high:.3g}")
     return element("rect", kind, {"x": axes.x_of(bar.low), "y": top, "width": wide, "height": tall}, told)
 
 
@@ -143,6 +150,14 @@ def _band(one: Series, axes: Axes) -> Markup:
     edge = [*zip(one.xs, one.highs, strict=True), *reversed([*zip(one.xs, one.lows, strict=True)])]
     points = path([(axes.x_of(x), axes.y_of(y)) for x, y in edge])
     return element("polygon", f"band {_style(one.place)}", {"points": points})
+
+
+def _bars(one: Series, axes: Axes) -> Markup:
+    body = Markup("")
+    for x, low, high in zip(one.xs, one.lows, one.highs, strict=False):  # none at all without intervals
+        told = {"x1": axes.x_of(x), "x2": axes.x_of(x), "y1": axes.y_of(low), "y2": axes.y_of(high)}
+        body += element("line", f"bar {_style(one.place)}", told, titled(f"{low:.3f} to {high:.3f}"))
+    return body
 
 
 def _line(one: Series, axes: Axes) -> Markup:

@@ -77,10 +77,10 @@ def _distribution(own: Evidence) -> Figure:
     ]
     area = auc(own.scores, own.labels)
     title = f"{own.model}: scores of right and wrong responses"
-    chart = charts.mirrored(title, bars, "score", f"right ({n_right:,})", f"wrong ({n_wrong:,})")
+    chart = charts.mirrored(title, bars, "score", "right", "wrong")
     legend = [
-        Legend(charts.block("right"), "right responses, up"),
-        Legend(charts.block("wrong"), "wrong ones, down"),
+        Legend(charts.block("right"), f"{count(n_right, 'right response')}, up"),
+        Legend(charts.block("wrong"), f"{count(n_wrong, 'wrong one')}, down"),
     ]
     note = "AUC " + ("is not defined: one class is empty" if area is None else f"{area:.3f}")
     missing = [count(own.unscored, "response") + " without a score"] if own.unscored else []

@@ -4,14 +4,14 @@ Invariant: the same runs give the same bytes; whatever a run says goes through t
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from prm_eval import __version__
 from prm_eval.costs import in_words
-from prm_eval.pages import models, selectors
+from prm_eval.pages import models, selectors, sft
 from prm_eval.pages.assets import assets
 from prm_eval.pages.browser import Browser, browser
 from prm_eval.pages.compared import compared
@@ -22,7 +22,10 @@ from prm_eval.pages.stepped import step_section
 from prm_eval.pages.verdict import verdict
 from prm_eval.pages.warned import warnings_of
 
-_JOBS = {"best_of_n": "best of N", "judge": "pairs judged", "stepwise": "step scores"}
+_JOBS = {
+    "best_of_n": "best of N", "judge": "pairs judged", "stepwise": "step scores",
+    "sft_select": "training rows chosen", "sft_train": "SFT", "sft_collect": "trained models",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,13 @@ class Page:
     total: int
 
 
-def build_page(runs: Sequence[Run], title: str | None = None, max_candidates: int | None = None) -> Page:
-    """One self-contained page of the runs, in their order."""
+def build_page(
+    runs: Sequence[Run],
+    title: str | None = None,
+    max_candidates: int | None = None,
+    sizes: Mapping[str, float] | None = None,
+) -> Page:
+    """One self-contained page of the runs, in their order; `sizes` are billions of parameters by model."""
     found = browser(runs, max_candidates)
     carried = assets(maths=found is not None and found.maths)
     template = Environment(
@@ -47,9 +55,9 @@ def build_page(runs: Sequence[Run], title: str | None = None, max_candidates: in
         version=__version__,
         warnings=[(run.name, told) for run in runs for told in warnings_of(run)],
         cut=_cut(found),
-        verdicts=[(run.name, verdict(run)) for run in runs],
+        verdicts=[(run.name, said) for run in runs if (said := verdict(run))],
         overview=_overview(runs),
-        sections=_sections(runs),
+        sections=_sections(runs, sizes or {}),
         folds=_folds(runs),
         browser=found,
         assets=carried,
@@ -73,7 +81,7 @@ def _overview(runs: Sequence[Run]) -> Table:
         subjects = sorted({
             str(row.get("reward_model") or row.get("judge"))
             for row in run.results["metrics"] if row.get("reward_model") or row.get("judge")
-        })  # fmt: skip
+        } | set(run.results.get("provenance", {})))  # fmt: skip
         generator = ""
         if run.kind == "best_of_n":
             generator = str(run.option("model_args") or run.option("model") or "stored responses").replace(
@@ -94,6 +102,18 @@ def _how_much(run: Run) -> str:
         return ", ".join(
             dict.fromkeys(f"{count(one['pairs'], 'pair')}, {count(one['games'], 'game')}" for one in games)
         )
+    if run.kind == "sft_select":
+        stages = run.results["card"]["stages"]
+        return (
+            f"{run.results['card']['output']['rows']:,} of {count(stages[0]['left'], 'row')}"
+            if stages
+            else ""
+        )
+    if run.kind == "sft_train":
+        made = run.results["training"]
+        return f"{count(made['rows'], 'row')}, {count(made['steps'], 'step')}" if made else "not finished"
+    if run.kind == "sft_collect":
+        return count(len(run.results["metrics"]), "model")
     if run.kind == "stepwise":
         subsets = run.results.get("data", {}).get("subsets", {}).values()
         return count(sum(subset.get("solutions", 0) for subset in subsets), "solution")
@@ -101,15 +121,18 @@ def _how_much(run: Run) -> str:
     return f"{count(len(problems), 'problem')}, {count(len(run.candidates), 'response')}" if problems else ""
 
 
-def _sections(runs: Sequence[Run]) -> list[Section]:
+def _sections(runs: Sequence[Run], sizes: Mapping[str, float]) -> list[Section]:
     sections = []
+    make: dict[str, Callable[[Run, str], Section]] = {
+        "judge": judge_section, "stepwise": step_section, "sft_select": sft.selection_section,
+        "sft_train": sft.training_section,
+        "sft_collect": lambda run, anchor: sft.collected_section(run, anchor, sizes),
+    }  # fmt: skip
     for place, run in enumerate(runs):
-        if run.kind == "judge":
-            sections.append(judge_section(run, f"run-{place}"))
-        elif run.kind == "stepwise":
-            sections.append(step_section(run, f"run-{place}"))
-        else:
+        if run.kind == "best_of_n":
             sections += _best_of_n(run, f"run-{place}")
+        else:
+            sections.append(make[run.kind](run, f"run-{place}"))
     beside = compared(runs)
     return [*sections, *([beside] if beside else []), _cost(runs)]
 

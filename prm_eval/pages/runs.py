@@ -3,7 +3,6 @@
 Invariant: calls no model and computes no number; a folder that is no run is one error that says so.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any, Literal
 
 from prm_eval.candidates import ScoreRow, read_candidates, read_scores
 from prm_eval.errors import DataError, UsageError
-from prm_eval.records import Field, read_rows
+from prm_eval.pages.sft_folders import read_sft
+from prm_eval.records import Field, read_object, read_rows
 from prm_eval.runs import SCHEMA, RunFolder
 from prm_eval.types import Candidate
 
-Kind = Literal["best_of_n", "judge", "stepwise"]
+Kind = Literal["best_of_n", "judge", "stepwise", "sft_select", "sft_train", "sft_collect"]
 Row = Mapping[str, Any]
 Key = tuple[str, int]
 
@@ -61,12 +61,15 @@ def read_run(path: Path) -> Run:
     if not path.is_dir():
         raise UsageError(f"{path} is no run folder: there is no such folder")
     if not folder.results.exists():
-        raise UsageError(
-            f"{path} is no run folder: it holds no results.json; give the --out of prm-eval best-of-n, judge"
-            " or stepwise, or the --save of prm-eval select"
-        )
+        made = read_sft(path)
+        if made is None:
+            raise UsageError(
+                f"{path} is no run folder: it holds no results.json; give the --out of prm-eval best-of-n,"
+                " judge, stepwise or sft, or the --save of prm-eval select"
+            )
+        return Run(path.resolve().name, path, made.kind, made.results, made.manifest)
     results = _results(folder.results)
-    manifest = _json(folder.manifest) if folder.manifest.exists() else {}
+    manifest = read_object(folder.manifest) if folder.manifest.exists() else {}
     kind = _kind(results)
     name = path.resolve().name
     if kind != "best_of_n" or not folder.candidates.exists():
@@ -81,7 +84,7 @@ def read_run(path: Path) -> Run:
 
 
 def _results(path: Path) -> Row:
-    results = _json(path)
+    results = read_object(path)
     schema = results.get("schema")
     family, _, number = str(schema).rpartition("/")
     known_family, _, known = SCHEMA.rpartition("/")
@@ -101,19 +104,11 @@ def _results(path: Path) -> Row:
     return results
 
 
-def _json(path: Path) -> Row:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise DataError(path, "expected a JSON object")
-    return value
-
-
 def _kind(results: Row) -> Kind:
     if "headline" in results:
         return "stepwise"
+    if "train_samples" in results["metrics"][0]:
+        return "sft_collect"
     return "judge" if "judge" in results["metrics"][0] else "best_of_n"
 
 

@@ -30,6 +30,7 @@ class Axes:
     x_label: str
     y_label: str
     mirror: bool = False
+    x_words: Callable[[float], str] | None = None
 
     def drawn(self) -> Markup:
         """Grid, axis, ticks and labels; a mirrored axis lies at zero and counts up both ways."""
@@ -38,7 +39,7 @@ class Axes:
             body += element("line", "grid", {"x1": LEFT, "x2": RIGHT, "y1": self.y_of(y), "y2": self.y_of(y)})
             body += text(LEFT - 6, self.y_of(y) + 4, _number(abs(y) if self.mirror else y), "end")
         for x in self.xs:
-            body += text(self.x_of(x), BOTTOM + 18, _number(x), "middle")
+            body += text(self.x_of(x), BOTTOM + 18, (self.x_words or _number)(x), "middle")
         bottom = self.y_of(0) if self.mirror else BOTTOM
         body += element("line", "axis", {"x1": LEFT, "x2": RIGHT, "y1": bottom, "y2": bottom})
         body += text((LEFT + RIGHT) / 2, HEIGHT - 8, self.x_label, "middle")
@@ -46,9 +47,9 @@ class Axes:
         return body + element("text", "label", {"text-anchor": "middle", "transform": turned}, self.y_label)
 
 
-def svg(title: str, body: Markup) -> Markup:
+def svg(title: str, body: Markup, height: float = HEIGHT, width: float = WIDTH) -> Markup:
     """The whole figure, with its title for those who do not see it."""
-    told = {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "aria-label": title}
+    told = {"viewBox": f"0 0 {width:.0f} {height:.0f}", "role": "img", "aria-label": title}
     return element("svg", "chart", told, body)
 
 
@@ -107,6 +108,23 @@ def some(xs: Sequence[float]) -> list[float]:
     if len(xs) <= 8:
         return list(xs)
     return sorted({xs[round(place * (len(xs) - 1) / 7)] for place in range(8)})
+
+
+def apart(xs: Sequence[float]) -> list[float]:
+    """Those that a log axis can name without overlap: each at least 1.5 times the one before."""
+    kept: list[float] = []
+    for x in sorted(set(xs)):
+        if not kept or x / kept[-1] >= 1.5:
+            kept.append(x)
+    return kept
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten between low and high; over many decades the powers alone."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if high / low < 300 else (1,)
+    found = [factor * 10.0**power for power in decades for factor in factors]
+    return [x for x in found if low * 0.999 <= x <= high * 1.001] or [low]
 
 
 def _plain(value: str | float) -> str:

@@ -4,7 +4,7 @@ Invariant: a winner is named only where both classes hold enough evidence, and a
 real only when it stands after Holm's correction for all comparisons made with the winner.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,9 +25,12 @@ class Verdict:
     words: str
 
 
-def verdict(run: Run) -> Verdict:
-    """What a run says, in words."""
-    return {"best_of_n": _of_selectors, "judge": _of_judges, "stepwise": _of_steps}[run.kind](run)
+def verdict(run: Run) -> Verdict | None:
+    """What a run says, in words; None of a selection or a training, which compare nothing."""
+    of: dict[str, Callable[[Run], Verdict]] = {
+        "best_of_n": _of_selectors, "judge": _of_judges, "stepwise": _of_steps, "sft_collect": _of_trained,
+    }  # fmt: skip
+    return of[run.kind](run) if run.kind in of else None
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -152,6 +155,23 @@ def _of_steps(run: Run) -> Verdict:
     if len({row["reward_model"] for row in rows}) > 1:
         return _pairwise(words, run.results["comparisons"], "reward_model", best)
     return Verdict("open", f"{words}. There is nothing to compare it with.")
+
+
+def _of_trained(run: Run) -> Verdict:
+    """Models trained on other rows: what `sft collect` keeps cannot be paired over problems."""
+    rows = [row for row in run.results["metrics"] if row["value"] is not None]
+    if len({(row.get("policy"), row.get("task")) for row in rows}) != 1:
+        return Verdict("withheld", "No verdict: the models are of several policies or tasks.")
+    first, *others = sorted(rows, key=lambda row: -float(row["value"]))
+    words = (
+        f"{first['selector']} on {first['train_samples']:,} rows: {first['value']:.3f} ({interval(first)})"
+    )
+    if not others:
+        return Verdict("open", f"{words}. There is nothing to compare it with.")
+    second = others[0]
+    words += f", before {second['selector']} on {second['train_samples']:,} with {second['value']:.3f}"
+    tail = "Put their best-of-N runs on a page of their own: those are compared problem by problem."
+    return Verdict("open", f"{words} ({interval(second)}). Whether that is real was not tested here. {tail}")
 
 
 def _pairwise(words: str, comparisons: Sequence[Row], who: str, best: Row) -> Verdict:

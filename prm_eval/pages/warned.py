@@ -15,6 +15,10 @@ def warnings_of(run: Run) -> Iterator[str]:
     for entry in run.results["unscored"]:
         if entry["unscored"] and (run.kind == "best_of_n" or not _told(run, _who(entry))):
             yield _unscored(entry)
+    if run.kind == "sft_select":
+        yield from _of_selection(run.results["card"])
+    if run.kind == "sft_train":
+        yield from _of_training(run.results["training"])
     if run.kind != "best_of_n":
         return
     graded = run.results.get("grading", {})
@@ -29,6 +33,21 @@ def warnings_of(run: Run) -> Iterator[str]:
         yield "the run folder holds no candidates.jsonl: no distributions, and no responses to browse"
     elif not run.scores:
         yield "the run has no scores: only selectors that look at none are compared"
+
+
+def _of_selection(card: Row) -> Iterator[str]:
+    if not card["decontamination"]["sets"]:
+        yield "nothing was decontaminated: the rows may hold questions of evaluation sets"
+    for stage in card["stages"]:
+        if stage["stage"] == "unscored" and stage["removed"]:
+            yield f"{stage['removed']:,} rows of the pool could not be scored and are left out"
+
+
+def _of_training(made: Row | None) -> Iterator[str]:
+    if made is None:
+        yield "the training is not finished: the folder holds no train_manifest.json, only its curve so far"
+    elif (made.get("left_out") or {}).get("count"):
+        yield f"{made['left_out']['count']:,} rows were left out as too long"
 
 
 def _who(entry: Row) -> str:
