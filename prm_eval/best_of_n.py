@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from prm_eval.aggregate import Aggregation
 from prm_eval.candidates import score_row
+from prm_eval.costs import Cost
 from prm_eval.errors import UsageError
 from prm_eval.grading import Grading, Kind, grade_candidates
 from prm_eval.plugins import Loaded, Registry
@@ -19,6 +20,7 @@ from prm_eval.records import write_rows
 from prm_eval.runs import SCHEMA, RunFolder
 from prm_eval.scoring import Scoring, score_candidates
 from prm_eval.selection import ScoreSet, evaluate, select
+from prm_eval.spending import GENERATION
 from prm_eval.store import ScoreStore
 from prm_eval.types import Candidate, PreparedRewardModel, Strategy, Unscored
 
@@ -132,8 +134,12 @@ def run_best_of_n(
     meter: Meter,
     task: str | None = None,
     load: Loader = Registry.reward_model,
+    generation: Cost | None = None,
 ) -> tuple[dict[str, Any], list[Scoring]]:
-    """The whole job over given candidates; returns the results object, which is also on the disk."""
+    """The whole job over given candidates; returns the results object, which is also on the disk.
+
+    `generation` is what the candidates cost to generate, where that is known.
+    """
     folder.keep_candidates(candidates)
     grading = grade(candidates, grader, meter)
     write_rows(folder.grades, grade_rows(candidates, grading))
@@ -142,7 +148,8 @@ def run_best_of_n(
         scorings.append(score(registry, reference, candidates, store, meter, load))
         folder.write_scores(score_rows(candidates, scorings))
     sets = [ScoreSet(s.model, s.results, s.default_aggregation) for s in scorings]
-    cost = {s.model: dict(s.cost) for s in scorings}
+    cost = {GENERATION: dict(generation)} if generation else {}
+    cost |= {s.model: dict(s.cost) for s in scorings}
     results = measure(candidates, grading, sets, selectors, task, cost)
     results["provenance"] = {s.model: dict(s.provenance) for s in scorings}
     write_rows(folder.selections, selection_rows(candidates, grading, sets, selectors))

@@ -46,6 +46,8 @@ def in_words(cost: Cost) -> str:
         words.append(f"{_short(tokens)} tokens read")
     if (padded := left.pop("padded_tokens", None)) is not None:
         words.append(f"{_short(padded)} computed")
+    if (generated := left.pop("generated_tokens", None)) is not None:
+        words.append(f"{_short(generated)} generated")
     if (flops := left.pop("flops", None)) is not None:
         words.append(f"{_short(flops, ' ')}FLOPs")
     words.append(f"{left.pop('seconds', 0.0):,.1f} s")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prm_eval.costs import in_words
+from prm_eval.spending import together
 
 Row = Mapping[str, Any]
 
@@ -32,6 +33,8 @@ def print_tables(results: Mapping[str, Any], console: Console | None = None) -> 
     _print_notes(console, results)
     for name, cost in results["cost"].items():
         console.print(Text(f"{name}: {in_words(cost)}"))
+    for name, cost in together(results).items():
+        console.print(Text(f"generation and {name} together: {in_words(cost)}"))
 
 
 def curve_table(rows: Sequence[Row], task: str | None) -> Table:

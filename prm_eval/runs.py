@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from prm_eval.candidates import candidate_row
+from prm_eval.costs import Cost
 from prm_eval.errors import UsageError
 from prm_eval.records import dumps, write_json, write_rows, write_text
+from prm_eval.spending import GENERATION
 from prm_eval.types import Candidate
 
 SCHEMA = "prm-eval/results/1"
@@ -132,6 +134,17 @@ def recorded_cost(scores: Iterable[Path], models: Iterable[str]) -> dict[str, An
         content = _object(folder.results)
         found |= content.get("cost", {}) if content.get("schema") == SCHEMA else {}
     return {model: found[model] for model in models if model in found}
+
+
+def recorded_generation(candidates: Path, count: int) -> Cost:
+    """What generating the candidates of a run cost, as the run says.
+
+    {} for a file that lies in no run, a run that does not know, and for another number of candidates.
+    """
+    folder = RunFolder(candidates.parent)
+    content = _object(folder.results) if candidates.name == folder.candidates.name else {}
+    cost = content.get("cost", {}).get(GENERATION, {}) if content.get("schema") == SCHEMA else {}
+    return cost if cost.get("candidates") == count else {}
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import click
 from prm_eval import best_of_n as job
 from prm_eval.cli import options
 from prm_eval.cli.summary import status, tell_plan, tell_scored
+from prm_eval.costs import Cost
 from prm_eval.harness.samples import read_any
 from prm_eval.plugins import Registry, load_registry
-from prm_eval.runs import RunFolder
+from prm_eval.runs import RunFolder, recorded_generation
 from prm_eval.store import ScoreStore
 from prm_eval.types import Candidate
 
@@ -38,6 +39,7 @@ def run(ctx: click.Context, given: Mapping[str, Any], meter: job.Meter) -> tuple
         meter,
         given["task"],
         load,
+        _generation_cost(given, folder, len(candidates)),
     )
     folder.write_manifest(ctx.command_path, given, {"reward_models": results["provenance"]})
     tell_scored(scorings, folder.path)
@@ -143,3 +145,12 @@ def _candidates(
 
 def _stored(given: Mapping[str, Any]) -> list[Candidate]:
     return read_any([given["candidates_path"]], given["problem_field"], given["answer_field"])
+
+
+def _generation_cost(given: Mapping[str, Any], folder: RunFolder, count: int) -> Cost:
+    """What the candidates cost to generate; {} where nobody recorded it."""
+    if given["candidates_path"]:
+        return recorded_generation(given["candidates_path"], count)
+    from prm_eval.harness.generation_cost import generation_cost
+
+    return generation_cost(folder.path, given["n"] or _DEFAULT_N)

@@ -59,7 +59,8 @@ def select(ctx: click.Context, /, **given: Any) -> None:
     from prm_eval.joining import join_scores
     from prm_eval.plugins import load_registry
     from prm_eval.records import write_json
-    from prm_eval.runs import RunFolder, recorded_cost
+    from prm_eval.runs import RunFolder, recorded_cost, recorded_generation
+    from prm_eval.spending import GENERATION
 
     folder = RunFolder(given["run_folder"]) if given["run_folder"] else None
     path: Path | None = given["candidates_path"] or (folder.candidates if folder else None)
@@ -74,7 +75,9 @@ def select(ctx: click.Context, /, **given: Any) -> None:
     kept = job.take_n(candidates, given["n"])
     sets = join_scores(kept, scores, selectors.aggregations)
     grading = job.grade(kept, job.Grader(given["regrade"], given["answer_kind"]), progress)
-    cost = recorded_cost(scores, [own.model for own in sets])
+    generation = recorded_generation(path, len(kept))
+    cost = {GENERATION: generation} if generation else {}
+    cost |= recorded_cost(scores, [own.model for own in sets])
     results = job.measure(kept, grading, sets, selectors, None, cost)
     if given["out"]:
         write_json(given["out"], results)

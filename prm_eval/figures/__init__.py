@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prm_eval.errors import UnknownName, UsageError
-from prm_eval.figures.curves import cost_units, save_cost, save_curves
+from prm_eval.figures.curves import save_cost, save_curves
 from prm_eval.figures.frontier import save_frontier
 from prm_eval.figures.rl import save_rl
 from prm_eval.figures.runs import Run, read_run, read_runs
 from prm_eval.figures.style import FORMATS, check_formats
 from prm_eval.figures.training import save_reward_model_size, save_training_samples
+from prm_eval.spending import cost_units
 
 __all__ = ["FORMATS", "NAMES", "Asked", "save_all", "save_curves"]
 

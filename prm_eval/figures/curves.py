@@ -1,4 +1,4 @@
-"""A best-of-N run as pictures: accuracy against N for every selector, and against what scoring cost.
+"""A best-of-N run as pictures: accuracy against N for every selector, and against what it cost.
 
 Invariant: draws what `results.json` holds; a cost that was not recorded is not estimated.
 """
@@ -9,11 +9,10 @@ from typing import Any
 
 from prm_eval.figures import style
 from prm_eval.report import curves
+from prm_eval.spending import UNITS, costed, counts_generation, per_response
 
 Row = Mapping[str, Any]
 
-UNITS = {"tokens": "tokens computed", "flops": "FLOPs (estimated)", "seconds": "seconds"}
-_COUNTS = {"tokens": ("padded_tokens", "tokens"), "flops": ("flops",), "seconds": ("seconds",)}
 _REFERENCE = {"mean": ("mean of all responses", ":"), "pass_at_k": ("pass@k (oracle)", "--")}
 
 
@@ -39,37 +38,29 @@ def save_curves(results: Mapping[str, Any], stem: Path, formats: Sequence[str] =
         return style.save(figure, stem, formats)
 
 
-def cost_units(results: Mapping[str, Any]) -> list[str]:
-    """The units in which every reward model's cost of scoring is known and not zero."""
-    models = {row["reward_model"] for row in results["metrics"] if "reward_model" in row and "k" in row}
-    return [
-        unit for unit in UNITS if models and all(_total(results, model, unit) is not None for model in models)
-    ]
-
-
 def save_cost(
     results: Mapping[str, Any], unit: str, stem: Path, formats: Sequence[str] = style.FORMATS
 ) -> list[Path]:
-    """Accuracy against the cost of scoring k responses, for every selector that asks a reward model.
+    """Accuracy against the cost of k responses, generated and scored, for every selector.
 
-    `unit` is one of `cost_units(results)`. Each candidate is scored once, so k of N cost the k/N-th
-    part of the whole. What generation cost is not in the results, so it is not in the picture.
+    `unit` is one of `cost_units(results)`. Where what generation cost is not in the results, the
+    picture is of scoring alone, and says so; selectors that ask no reward model then cost nothing.
     """
     rows = [row for row in results["metrics"] if row.get("subset") is None]
     found = curves(rows)
     own = [name for name in found if name not in _REFERENCE]
-    asking = [name for name in reversed(own) if _model(found[name]) is not None]
-    with style.canvas(2.6 + 0.125 * len(asking)) as (figure, axes):
-        for name in asking:
-            points = found[name]
-            ks = sorted(points)
-            each = _per_response(results, str(_model(points)), unit)
+    each = {name: per_response(results, _model(found[name]), unit) for name in reversed(own)}
+    drawn = {name: cost for name, cost in each.items() if cost is not None}
+    with style.canvas(2.6 + 0.125 * len(drawn)) as (figure, axes):
+        for name, cost in drawn.items():
+            points, ks = found[name], costed(found[name])
             look = style.marker(own.index(name), ours=True)
-            axes.plot([each * k for k in ks], _percent(points, ks), label=name, **look)
+            axes.plot([k * cost for k in ks], _percent(points, ks), label=name, **look)
         _cost_axis(axes)
-        axes.set_xlabel(
-            f"scoring cost per problem: {UNITS[unit]}\n(generation is not recorded, and not counted)"
-        )
+        whole = counts_generation(results, unit)
+        what = "generation and scoring" if whole else "scoring cost"
+        beside = "" if whole else "\n(generation is not recorded, and not counted)"
+        axes.set_xlabel(f"{what} per problem: {UNITS[unit]}{beside}")
         _finish(figure, axes, results, "")
         return style.save(figure, stem, formats)
 
@@ -113,16 +104,3 @@ def _percent(points: Mapping[int, Row], ks: Sequence[int]) -> list[float]:
 
 def _model(points: Mapping[int, Row]) -> str | None:
     return next((row.get("reward_model") for row in points.values()), None)
-
-
-def _per_response(results: Mapping[str, Any], model: str, unit: str) -> float:
-    total = _total(results, model, unit)
-    assert total is not None, f"{model} has no {unit}: ask cost_units first"
-    return total / float(results["cost"][model]["candidates"])
-
-
-def _total(results: Mapping[str, Any], model: str, unit: str) -> float | None:
-    cost = results["cost"].get(model, {})
-    if not cost.get("candidates"):
-        return None
-    return next((cost[name] for name in _COUNTS[unit] if cost.get(name)), None)

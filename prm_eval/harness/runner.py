@@ -111,8 +111,10 @@ def preview(
 def _run(sampling: Sampling, task: TaskFile, out: Path, progress: Progress | None) -> list[Candidate]:
     import lm_eval
 
-    from prm_eval.harness import seeding
+    from prm_eval.harness import generation_cost, seeding
+    from prm_eval.harness.generation_cost import Meter
     from prm_eval.harness.models import load_model
+    from prm_eval.harness.replay import Replay
     from prm_eval.harness.seeds import RepeatSeeds
 
     lm = load_model(sampling.model, sampling.model_args, sampling.batch_size)
@@ -131,7 +133,9 @@ def _run(sampling: Sampling, task: TaskFile, out: Path, progress: Progress | Non
     chat = _wants_chat_template(sampling, lm)
     settings = _settings(sampling, task, options, chat) | {"seeded_by": seeding.way_of(lm)}
     _claim(out, settings)
-    model = RepeatSeeds(lm, seed=sampling.seed, path=out / GENERATIONS, progress=progress)
+    meter = None if isinstance(lm, Replay) else Meter(lm, out / generation_cost.FILE)
+    path = out / GENERATIONS
+    model = RepeatSeeds(lm, seed=sampling.seed, path=path, progress=progress, meter=meter)
     # `simple_evaluate` would also list every installed package and ask some models for a tokenizer
     # of the hub: seconds to minutes for a report that nobody reads here
     lm_eval.evaluate(

@@ -18,6 +18,7 @@ from prm_eval.candidates import candidate_row, parse_candidate
 from prm_eval.errors import DataError, UsageError
 from prm_eval.harness import seeding
 from prm_eval.harness.docs import Replayed, answer_meta, candidate_of, mend, problem_of
+from prm_eval.harness.generation_cost import Meter
 from prm_eval.records import Appender, read_rows
 from prm_eval.types import Candidate
 
@@ -32,8 +33,8 @@ def _forwarded(name: str) -> Any:
 class RepeatSeeds(LM):  # type: ignore[misc]
     """Wraps `lm`; `candidates` holds what was generated, by document and then by index.
 
-    `path` is a candidates file that grows by one pass at a time. Everything that is not
-    generation is the wrapped model's own.
+    `path` is a candidates file that grows by one pass at a time; `meter` keeps what the passes cost.
+    Everything that is not generation is the wrapped model's own.
     """
 
     rank = _forwarded("rank")
@@ -47,9 +48,12 @@ class RepeatSeeds(LM):  # type: ignore[misc]
     barrier = _forwarded("barrier")
     set_cache_hook = _forwarded("set_cache_hook")
 
-    def __init__(self, lm: LM, *, seed: int, path: Path, progress: Progress | None = None) -> None:
+    def __init__(
+        self, lm: LM, *, seed: int, path: Path, progress: Progress | None = None, meter: Meter | None = None
+    ) -> None:
         super().__init__()
         self._lm, self._seed_of_run, self._path, self._progress = lm, seed, path, progress
+        self._meter = meter
         self.candidates: list[Candidate] = []
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
@@ -93,7 +97,11 @@ class RepeatSeeds(LM):  # type: ignore[misc]
         if not missing:
             return [candidate for candidate in known if candidate is not None]
         # the whole pass again, even if a crash left half of it: batches shape what a seed draws
+        if self._meter is not None:
+            self._meter.start()
         texts = seeding.generate(self._lm, batch, repeat, seed, quiet=self._progress is not None)
+        if self._meter is not None:
+            self._meter.stop(repeat, batch, texts)
         fresh = [
             candidate_of(
                 problem_of(request.doc),

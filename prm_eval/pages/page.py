@@ -21,6 +21,7 @@ from prm_eval.pages.runs import Run
 from prm_eval.pages.stepped import step_section
 from prm_eval.pages.verdict import verdict
 from prm_eval.pages.warned import warnings_of
+from prm_eval.spending import GENERATION, together
 
 _JOBS = {
     "best_of_n": "best of N", "judge": "pairs judged", "stepwise": "step scores",
@@ -138,7 +139,11 @@ def _sections(runs: Sequence[Run], sizes: Mapping[str, float]) -> list[Section]:
 
 
 def _best_of_n(run: Run, anchor: str) -> list[Section]:
-    parts: list[Table | Figure] = [selectors.curve_figure(run), selectors.value_table(run)]
+    parts: list[Table | Figure] = [
+        selectors.curve_figure(run),
+        selectors.value_table(run),
+        *selectors.cost_figures(run),
+    ]
     parts += [table for table in (selectors.comparison_table(run), selectors.subset_table(run)) if table]
     curves = Section(anchor, f"Best of N: {run.name}", [], parts)
     evidence = models.gather(run)
@@ -149,13 +154,21 @@ def _best_of_n(run: Run, anchor: str) -> list[Section]:
 
 
 def _cost(runs: Sequence[Run]) -> Section:
-    rows = [
-        [run.name, name, in_words(cost)] for run in runs for name, cost in run.results["cost"].items() if cost
-    ]
+    rows = []
+    for run in runs:
+        rows += [[run.name, name, in_words(cost)] for name, cost in run.results["cost"].items() if cost]
+        found = together(run.results)
+        rows += [
+            [run.name, f"generation and {name} together", in_words(cost)] for name, cost in found.items()
+        ]
     if not rows:
         return Section("cost", "Cost", ["No run recorded what it cost: its scores or verdicts were given."])
+    unknown = [
+        run.name for run in runs if run.kind == "best_of_n" and not run.results["cost"].get(GENERATION)
+    ]
+    note = f"What generating the responses cost is not recorded in {', '.join(unknown)}." if unknown else ""
     return Section(
-        "cost", "Cost", [], [Table("What scoring and judging cost", ["run", "model", "cost"], rows, names=3)]
+        "cost", "Cost", [], [Table("What it cost", ["run", "what", "cost"], rows, names=3, note=note)]
     )
 
 

@@ -9,7 +9,9 @@ from prm_eval.pages import charts
 from prm_eval.pages.parts import Figure, Legend, Row, Table, coverage, interval, signed, value
 from prm_eval.pages.runs import Run
 from prm_eval.pages.verdict import REFERENCES, against, holm, winner
+from prm_eval.pages.svg import engineering, log_ticks
 from prm_eval.report import curves, label
+from prm_eval.spending import UNITS, cost_units, costed, counts_generation, per_response
 
 WORDS = {"mean": "mean@1: the mean of all responses", "pass_at_k": "pass@k: a perfect selector"}
 
@@ -40,6 +42,39 @@ def curve_figure(run: Run) -> Figure:
     return Figure(
         title, chart, legend, "Bands are 95 % intervals over problems. Values are at the largest k."
     )
+
+
+def cost_figures(run: Run) -> list[Figure]:
+    """Accuracy against what k responses cost, generated and scored together: tokens, FLOPs, seconds."""
+    return [figure for unit in cost_units(run.results) if (figure := _cost_figure(run, unit))]
+
+
+def _cost_figure(run: Run, unit: str) -> Figure | None:
+    series: list[charts.Series] = []
+    place = 0
+    for name, points in found_curves(run).items():
+        ks = costed(points)
+        if points[ks[0]]["metric"] in REFERENCES:
+            continue
+        each = per_response(run.results, points[ks[0]].get("reward_model"), unit)
+        if each is not None:
+            series.append(
+                charts.Series(name, place, [k * each for k in ks], [points[k]["value"] for k in ks])
+            )
+        place += 1  # the same mark as in the curves above
+    if not series:
+        return None
+    whole = counts_generation(run.results, unit)
+    what = "generation and scoring" if whole else "scoring alone"
+    title = f"{run.task}: accuracy against {UNITS[unit]}, {what}"
+    xs = [x for one in series for x in one.xs]
+    chart = charts.lines(title, series, f"{UNITS[unit]} per problem", "accuracy", log=True,
+                         x_ticks=log_ticks(min(xs), max(xs)), x_words=engineering)  # fmt: skip
+    note = "k of N responses cost the k/N-th part."
+    if not whole:
+        note += " What generating them cost is not recorded, so it is not counted."
+    legend = [Legend(charts.swatch(one.place), one.name) for one in series]
+    return Figure(title, chart, legend, note)
 
 
 def value_table(run: Run) -> Table:

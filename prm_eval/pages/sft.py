@@ -212,7 +212,7 @@ def _against_size(rows: Sequence[Row], of: str, sizes: Mapping[str, float]) -> F
 def _values(rows: Sequence[Row], of: str) -> Table:
     cells = [
         [str(row["selector"]), str(row.get("reward_model") or "none"), f"{row['train_samples']:,}",
-         value(row), interval(row), str(row.get("seeds", "")), f"{row['n_problems']:,}" if row.get("n_problems") else ""]
+         value(row), interval(row), str(row.get("seeds", "")), str(row.get("n_problems", ""))]
         for row in rows
     ]  # fmt: skip
     note = "With one seed the interval is over problems, with several over trainings (Student's)."

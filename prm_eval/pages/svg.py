@@ -127,6 +127,12 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [x for x in found if low * 0.999 <= x <= high * 1.001] or [low]
 
 
+def engineering(x: float) -> str:
+    """`2 k`, `50 M`, `1.5 T`: a number with the prefix of its power of 1000; small ones as they are."""
+    power = min(max(0, math.floor(math.log10(x) / 3 + 1e-9)), 5) if x > 0 else 0
+    return f"{x / 1000.0**power:.3g}" + (f" {' kMGTP'[power]}" if power else "")
+
+
 def _plain(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.1f}"
 

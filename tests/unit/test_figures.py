@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from prm_eval.errors import DataError, UnknownName, UsageError
 from prm_eval.figures import NAMES, Asked, save_all, save_curves, style
-from prm_eval.figures.curves import cost_units
 from prm_eval.figures.frontier import frontier
 from prm_eval.figures.runs import read_runs, short, size_of
+from prm_eval.spending import cost_units
 
 pytest.importorskip("matplotlib")
 
@@ -222,6 +222,23 @@ def test_cost_of_k_responses_is_k_shares(tmp_path: Path, monkeypatch: pytest.Mon
     run = best_of_n(tmp_path / "run", models=1, cost=cost)
     figure = drawn(monkeypatch, tmp_path, "cost", run)[0]
     assert list(figure.axes[0].lines[0].get_xdata()) == [125.0, 250.0, 500.0, 1000.0]
+
+
+def test_cost_of_generating_and_scoring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 tokens of scoring and 600 of generating over 8: 200 for one response; a vote costs 75."""
+    cost = {
+        "generation": {"tokens": 200, "generated_tokens": 400, "candidates": 8},
+        "prm-0": {"padded_tokens": 1000, "candidates": 8},
+    }
+    run = best_of_n(tmp_path / "run", models=1, cost=cost)
+    results = json.loads((run / "results.json").read_text())
+    results["metrics"] += [row("majority", 0.6, k=2**i) for i in range(4)]
+    (run / "results.json").write_text(json.dumps(results))
+    figure = drawn(monkeypatch, tmp_path, "cost", run)[0]
+    lines = {line.get_label(): list(line.get_xdata()) for line in figure.axes[0].lines}
+    assert lines == {
+        "best_of_n [prm-0, min]": [200.0, 400.0, 800.0, 1600.0], "majority": [75.0, 150.0, 300.0, 600.0]}  # fmt: skip
+    assert figure.axes[0].get_xlabel() == "generation and scoring per problem: tokens computed"
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, *runs: Path, **asked: Any) -> list[Any]:
