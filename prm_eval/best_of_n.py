@@ -7,7 +7,7 @@ disk before the next one starts.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from prm_eval.aggregate import Aggregation
@@ -18,7 +18,7 @@ from prm_eval.grading import Grading, Kind, grade_candidates
 from prm_eval.plugins import Loaded, Registry
 from prm_eval.records import write_rows
 from prm_eval.runs import SCHEMA, RunFolder
-from prm_eval.scoring import Scoring, score_candidates
+from prm_eval.scoring import Host, Scoring, score_candidates
 from prm_eval.selection import ScoreSet, evaluate, select
 from prm_eval.spending import GENERATION
 from prm_eval.store import ScoreStore
@@ -113,7 +113,7 @@ def score(
     loaded = load(registry, reference)
     unit = "tokens" if isinstance(loaded.obj, PreparedRewardModel) else "characters"
     with meter(f"scoring with {loaded.name}", unit) as update:
-        return score_candidates(
+        scoring = score_candidates(
             loaded.obj,
             candidates,
             name=loaded.name,
@@ -121,6 +121,10 @@ def score(
             store=store,
             progress=update,
         )
+    if not isinstance(loaded.obj, Host):
+        return scoring
+    played = [{"model": loaded.name, **row} for row in loaded.obj.tournaments(candidates)]
+    return replace(scoring, tournaments=played)
 
 
 def run_best_of_n(
@@ -147,6 +151,8 @@ def run_best_of_n(
     for reference in references:
         scorings.append(score(registry, reference, candidates, store, meter, load))
         folder.write_scores(score_rows(candidates, scorings))
+    if played := [row for scoring in scorings for row in scoring.tournaments]:
+        write_rows(folder.tournaments, played)
     sets = [ScoreSet(s.model, s.results, s.default_aggregation) for s in scorings]
     cost = {GENERATION: dict(generation)} if generation else {}
     cost |= {s.model: dict(s.cost) for s in scorings}

@@ -87,6 +87,15 @@ def play(
     )
 
 
+def recall(
+    judge: Judge, pairs: Sequence[Pair], *, name: str, identity: str, store: VerdictStore
+) -> list[Result | None]:
+    """What is stored of the pairs, aligned with them, None where nothing is; nobody is asked to judge."""
+    prepared = as_prepared_judge(judge, identity)
+    works = batching.resilient(prepared.prepare, pairs, name, _GAMES, Work)
+    return [store.get(work.key) if isinstance(work, Work) else work for work in works]
+
+
 def as_prepared_judge(judge: Judge, identity: str) -> PreparedJudge:
     """The judge, or one that has only `compare` made to look prepared under `identity`."""
     return judge if isinstance(judge, PreparedJudge) else _Plain(judge, identity)

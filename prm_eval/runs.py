@@ -74,6 +74,11 @@ class RunFolder:
         return self.path / "selections.jsonl"
 
     @property
+    def tournaments(self) -> Path:
+        """The matches behind scores that come from tournaments: one line per problem and reward model."""
+        return self.path / "tournaments.jsonl"
+
+    @property
     def results(self) -> Path:
         """The numbers."""
         return self.path / "results.json"

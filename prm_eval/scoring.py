@@ -30,6 +30,7 @@ class Scoring:
     default_aggregation: str | None
     cost: Mapping[str, float]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    tournaments: Sequence[Mapping[str, Any]] = ()
 
     @property
     def unscored(self) -> Counter[str]:
@@ -52,6 +53,17 @@ class Attendant(Protocol):
     """
 
     def attend(self, store: ScoreStore, progress: Progress | None) -> None: ...
+
+
+@runtime_checkable
+class Host(Protocol):
+    """A reward model whose scores come from matches between the candidates of a problem.
+
+    `tournaments` are the lines of tournaments.jsonl without `model`, in the order of the problems; it is
+    asked after the scoring, about the same candidates, and plays nothing.
+    """
+
+    def tournaments(self, candidates: Sequence[Candidate]) -> Iterable[Mapping[str, Any]]: ...
 
 
 def score_candidates(

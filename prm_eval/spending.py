@@ -58,7 +58,7 @@ def together(results: Results) -> dict[str, Cost]:
     generation = costs.get(GENERATION)
     if not generation:
         return {}
-    found = {}
+    found: dict[str, Cost] = {}
     for name, cost in costs.items():
         known = [unit for unit in ("tokens", "flops", "seconds") if unit in generation and unit in cost]
         if name != GENERATION and known:

@@ -16,7 +16,7 @@ from typing import Any
 
 from prm_eval.aggregate import TOURNAMENT
 from prm_eval.batching import Done, Progress
-from prm_eval.games import as_prepared_judge, play
+from prm_eval.games import as_prepared_judge, play, recall
 from prm_eval.plugins import Loaded
 from prm_eval.store import ScoreStore, VerdictStore
 from prm_eval.tournament import Match, Points, Rounds, Schedule
@@ -40,12 +40,23 @@ class Kind:
     seed: int
 
 
+Round = list[tuple[int, int, Points]]
+"""The matches of a round: both entrants and the points of the first."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Pool:
     """One problem's tournament while it is played."""
 
     entrants: Entrants
     rounds: Rounds
+    told: list[Round] = field(default_factory=list)
+
+    def send(self, points: Sequence[Points]) -> None:
+        """Give the points of a round's first players, and remember them."""
+        matches = list(self.rounds.matches)
+        self.told.append([(*match, won) for match, won in zip(matches, points, strict=True)])
+        self.rounds.send(points)
 
 
 @dataclass(slots=True)
@@ -70,6 +81,7 @@ class Tournament:
         self._identity = f"{judge.entry.owner} {judge.name}"
         self._file, self._games = store, VerdictStore(store)
         self._progress: Progress | None = None
+        self._told: dict[Entrants, list[Round]] = {}
         prepared = as_prepared_judge(judge.obj, self._identity)
         self.fingerprint = _digest(["tournament", prepared.fingerprint, *self._says().values()])
 
@@ -125,6 +137,27 @@ class Tournament:
         cost = {"seconds": time.perf_counter() - started, **self._games.share(tally.keys), **tally.counts}
         yield Done(works, results, cost)
 
+    def tournaments(self, candidates: Sequence[Candidate]) -> Iterator[Mapping[str, Any]]:
+        """Every problem's entrants and matches, as played or as the store of games has them.
+
+        A problem of which the store lacks a game is left out, with a notice.
+        """
+        members: dict[Entrants, list[list[int]]] = {}
+        places = enter(candidates, self._kind.seed, self._kind.teams)
+        for candidate, (entrants, number) in zip(candidates, places, strict=True):
+            members.setdefault(entrants, [[] for _ in entrants.texts])[number].append(candidate.index)
+        lost = 0
+        for entrants, indices in members.items():
+            rounds = self._told.get(entrants) or self._recalled(entrants)
+            lost += rounds is None
+            if rounds is not None:
+                yield {
+                    "problem_id": entrants.problem.id, "tournament": self._kind.name.partition(" ")[0],
+                    "entrants": indices, "rounds": rounds,
+                }  # fmt: skip
+        if lost:
+            log.warning("%d tournaments cannot be shown: the store of games lacks some of their games", lost)
+
     def provenance(self) -> Mapping[str, Any]:
         """The kind of tournament and its options, and what the judge says of itself."""
         judge = self._judge.obj
@@ -144,7 +177,9 @@ class Tournament:
         while open_pools := [pool for pool in pools if pool.rounds.scores is None]:
             points = iter(self._round(open_pools, name, tally))
             for pool in open_pools:
-                pool.rounds.send([next(points) for _ in pool.rounds.matches])
+                pool.send([next(points) for _ in pool.rounds.matches])
+        # of one call only: a pool of millions comes in many
+        self._told = {pool.entrants: pool.told for pool in pools}
         if tally.reasons:
             log.warning(
                 "%s: %d games gave no verdict (%s)", name, tally.reasons.total(),
@@ -153,9 +188,7 @@ class Tournament:
 
     def _round(self, pools: Sequence[_Pool], name: str, tally: _Tally) -> list[Points]:
         """The points of the first player of every match of the round, pool by pool."""
-        games = [
-            game for pool in pools for match in pool.rounds.matches for game in self._games_of(pool, match)
-        ]
+        games = self._games_of_round(pools)
         played = play(
             self._judge.obj, [pair for pair, _ in games], name=f"{name}, judge {self._judge.name}",
             identity=self._identity, store=self._games, progress=self._progress,
@@ -166,11 +199,33 @@ class Tournament:
         tally.reasons += played.unscored
         if played.unscored:
             tally.counts["no_verdict"] += played.unscored.total()
-        points = [
-            _points(result, swapped) for result, (_, swapped) in zip(played.results, games, strict=True)
-        ]
+        return self._match_points(played.results, games)
+
+    def _match_points(
+        self, results: Sequence[Verdict | Unscored], games: Sequence[tuple[Pair, bool]]
+    ) -> list[Points]:
+        """The points of matches out of their games, one or two each."""
+        points = [_points(result, swapped) for result, (_, swapped) in zip(results, games, strict=True)]
         each = 2 if self._kind.both_orders else 1
         return [_mean(points[at : at + each]) for at in range(0, len(points), each)]
+
+    def _recalled(self, entrants: Entrants) -> list[Round] | None:
+        """The tournament again, by stored games alone; None where one of them is not stored."""
+        pool = _Pool(entrants, Rounds(self._kind.schedule(len(entrants.texts))))
+        while pool.rounds.scores is None:
+            games = self._games_of_round([pool])
+            found = recall(self._judge.obj, [pair for pair, _ in games], name=self._judge.name,
+                           identity=self._identity, store=self._games)  # fmt: skip
+            known = [result for result in found if result is not None]
+            if len(known) < len(found):
+                return None
+            pool.send(self._match_points(known, games))
+        return pool.told
+
+    def _games_of_round(self, pools: Sequence[_Pool]) -> list[tuple[Pair, bool]]:
+        return [
+            game for pool in pools for match in pool.rounds.matches for game in self._games_of(pool, match)
+        ]
 
     def _games_of(self, pool: _Pool, match: Match) -> list[tuple[Pair, bool]]:
         """The games of a match, and whether its first player stands second in the prompt.

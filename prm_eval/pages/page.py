@@ -19,6 +19,7 @@ from prm_eval.pages.judged import judge_section
 from prm_eval.pages.parts import Figure, Section, Table, count
 from prm_eval.pages.runs import Run
 from prm_eval.pages.stepped import step_section
+from prm_eval.pages.tournaments import tournament_section
 from prm_eval.pages.verdict import verdict
 from prm_eval.pages.warned import warnings_of
 from prm_eval.spending import GENERATION, together
@@ -145,12 +146,12 @@ def _best_of_n(run: Run, anchor: str) -> list[Section]:
         *selectors.cost_figures(run),
     ]
     parts += [table for table in (selectors.comparison_table(run), selectors.subset_table(run)) if table]
-    curves = Section(anchor, f"Best of N: {run.name}", [], parts)
-    evidence = models.gather(run)
-    if not evidence:
-        return [curves]
-    shown = [*models.figures(evidence), *selectors.auc_tables(run)]
-    return [curves, Section(f"{anchor}-models", f"Reward models: {run.name}", [], shown)]
+    sections = [Section(anchor, f"Best of N: {run.name}", [], parts)]
+    if evidence := models.gather(run):
+        shown = [*models.figures(evidence), *selectors.auc_tables(run)]
+        sections.append(Section(f"{anchor}-models", f"Reward models: {run.name}", [], shown))
+    played = tournament_section(run, f"{anchor}-tournaments")
+    return [*sections, played] if played else sections
 
 
 def _cost(runs: Sequence[Run]) -> Section:

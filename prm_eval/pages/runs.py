@@ -35,6 +35,7 @@ class Run:
     grades: Mapping[Key, Row] = field(default_factory=dict)
     scores: Mapping[str, Mapping[Key, ScoreRow]] = field(default_factory=dict)
     selections: list[Row] = field(default_factory=list)
+    tournaments: list[Row] = field(default_factory=list)
 
     @property
     def task(self) -> str:
@@ -80,6 +81,7 @@ def read_run(path: Path) -> Run:
         grades=_grades(folder.grades),
         scores=_scores(folder.scores),
         selections=[row for _, row in read_rows(folder.selections)] if folder.selections.exists() else [],
+        tournaments=_tournaments(folder.tournaments),
     )  # fmt: skip
 
 
@@ -124,6 +126,20 @@ def _grades(path: Path) -> dict[Key, Row]:
             "correct": None,
             "answer": None,
         } | row
+    return found
+
+
+def _tournaments(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    found = []
+    for line, row in read_rows(path):
+        own = Field(row, path, line)
+        for name in ("problem_id", "model", "tournament"):
+            own.need(name, str, "text")
+        for name in ("entrants", "rounds"):
+            own.need(name, list, "a list of lists")
+        found.append(row)
     return found
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from prm_eval.pages import charts
 from prm_eval.pages.parts import Figure, Legend, Row, Table, coverage, interval, signed, value
 from prm_eval.pages.runs import Run
-from prm_eval.pages.verdict import REFERENCES, against, holm, winner
 from prm_eval.pages.svg import engineering, log_ticks
+from prm_eval.pages.verdict import REFERENCES, against, holm, winner
 from prm_eval.report import curves, label
 from prm_eval.spending import UNITS, cost_units, costed, counts_generation, per_response
 
