@@ -71,7 +71,7 @@ def _cut(found: Browser | None) -> str:
     if found is None or found.shown == found.total:
         return ""
     return (
-        f"The browser of candidates holds the first {found.shown:,} of {found.total:,} responses"
+        f"Of {found.title.lower()} the first {found.shown:,} of {found.total:,} can be browsed"
         " (--max-candidates); every number, table and figure is of all of them."
     )
 

@@ -3,16 +3,20 @@
 Invariant: calls no model and computes no number; a folder that is no run is one error that says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from prm_eval.benchmarks import Game, LabelledPair
 from prm_eval.candidates import ScoreRow, read_candidates, read_scores
 from prm_eval.errors import DataError, UsageError
 from prm_eval.pages.sft_folders import read_sft
+from prm_eval.pairs import read_pairs, read_verdicts
 from prm_eval.records import Field, read_object, read_rows
 from prm_eval.runs import SCHEMA, RunFolder
+from prm_eval.step_benchmarks import LabelledSteps
+from prm_eval.step_labels import read_step_labels
 from prm_eval.types import Candidate
 
 Kind = Literal["best_of_n", "judge", "stepwise", "sft_select", "sft_train", "sft_collect"]
@@ -24,7 +28,9 @@ _SECTIONS = {"metrics": list, "comparisons": list, "warnings": list, "unscored":
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: `candidates`, and what is known of each by its key, are of best-of-N runs only."""
+    """One run. `candidates` with what is known of each by its key are of best-of-N runs, `pairs` and
+    `games` of judge runs, `labelled_steps` of step runs; `scores` are of all three.
+    """
 
     name: str
     path: Path
@@ -36,6 +42,9 @@ class Run:
     scores: Mapping[str, Mapping[Key, ScoreRow]] = field(default_factory=dict)
     selections: list[Row] = field(default_factory=list)
     tournaments: list[Row] = field(default_factory=list)
+    pairs: list[LabelledPair] = field(default_factory=list)
+    games: list[Game] = field(default_factory=list)
+    labelled_steps: list[LabelledSteps] = field(default_factory=list)
 
     @property
     def task(self) -> str:
@@ -73,16 +82,40 @@ def read_run(path: Path) -> Run:
     manifest = read_object(folder.manifest) if folder.manifest.exists() else {}
     kind = _kind(results)
     name = path.resolve().name
-    if kind != "best_of_n" or not folder.candidates.exists():
-        return Run(name, path, kind, results, manifest)
-    return Run(
-        name, path, kind, results, manifest,
-        candidates=read_candidates(folder.candidates),
-        grades=_grades(folder.grades),
-        scores=_scores(folder.scores),
-        selections=[row for _, row in read_rows(folder.selections)] if folder.selections.exists() else [],
-        tournaments=_tournaments(folder.tournaments),
-    )  # fmt: skip
+    return Run(name, path, kind, results, manifest, **_READ[kind](folder) if kind in _READ else {})
+
+
+def _of_best_of_n(folder: RunFolder) -> dict[str, Any]:
+    if not folder.candidates.exists():
+        return {}
+    return {
+        "candidates": read_candidates(folder.candidates),
+        "grades": _grades(folder.grades),
+        "scores": _scores(folder.scores),
+        "selections": [row for _, row in read_rows(folder.selections)] if folder.selections.exists() else [],
+        "tournaments": _tournaments(folder.tournaments),
+    }
+
+
+def _of_judge(folder: RunFolder) -> dict[str, Any]:
+    if not folder.pairs.exists():
+        return {}
+    return {
+        "pairs": read_pairs(folder.pairs),
+        "games": read_verdicts(folder.verdicts) if folder.verdicts.exists() else [],
+        "scores": _scores(folder.scores),
+    }
+
+
+def _of_steps(folder: RunFolder) -> dict[str, Any]:
+    if not folder.step_labels.exists():
+        return {}
+    return {"labelled_steps": read_step_labels(folder.step_labels), "scores": _scores(folder.scores)}
+
+
+_READ: Mapping[str, Callable[[RunFolder], dict[str, Any]]] = {
+    "best_of_n": _of_best_of_n, "judge": _of_judge, "stepwise": _of_steps,
+}  # fmt: skip
 
 
 def _results(path: Path) -> Row:
@@ -132,7 +165,7 @@ def _grades(path: Path) -> dict[Key, Row]:
 def _tournaments(path: Path) -> list[Row]:
     if not path.exists():
         return []
-    found = []
+    found: list[Row] = []
     for line, row in read_rows(path):
         own = Field(row, path, line)
         for name in ("problem_id", "model", "tournament"):

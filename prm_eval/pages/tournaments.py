@@ -81,8 +81,8 @@ def _which(model: str, shown: Sequence[Played], played: Sequence[Played]) -> str
         )
     return (
         f"{model}: of {count(len(played), 'tournament')} {len(shown)} are shown, the first {SHOWN} that a"
-        f" wrong response won although a right one played and the first {SHOWN} that a right one won, of at most"
-        f" {MOST} different responses."
+        f" wrong response won although a right one played and the first {SHOWN} that a right one won, of at"
+        f" most {MOST} different responses."
     )
 
 

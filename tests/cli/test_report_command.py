@@ -149,7 +149,7 @@ def test_max_candidates_is_told(made: Shell) -> None:
         "out": "page.html", "bytes": Path("page.html").stat().st_size, "candidates": 96, "candidates_shown": 7,
     }  # fmt: skip
     assert "7 of 96" in done.err
-    assert any("the first 7 of 96 responses" in words for words in read("page.html").words)
+    assert any("the first 7 of 96 can be browsed" in words for words in read("page.html").words)
 
 
 def test_no_verdict_on_thin_evidence(shell: Shell) -> None:
@@ -328,7 +328,7 @@ def test_judges_and_steps_stand_on_the_page(shell: Shell) -> None:
             assert row["value"] is None or f"{row['value']:.3f}" in words, row
     assert words.count("no verdict") == 2
     assert "m: reliability of step scores" in words
-    assert "Browsing the responses needs JavaScript; everything above does not." not in words
+    assert "Pairs and labelled steps" in words
 
 
 def test_json_in_a_script_cannot_end_it() -> None:

@@ -237,3 +237,138 @@ def test_math500_with_recorded_scores(shell: Shell) -> None:
         unfold_all(browser)
         assert browser.value("document.querySelectorAll('.katex').length") > 100
         quiet(browser, page)
+
+
+def write(path: str, rows: list[dict[str, Any]]) -> str:
+    """A file of these lines."""
+    Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def judged(shell: Shell, word: str = "right") -> None:
+    """A run `j`: twelve pairs, whose judge names the better side, the worse one, or another in each order."""
+    pairs = [{"id": f"q{i}", "subset": "s", "prompt": f"Which {i}? {word}", "chosen": f"better {i} {word}",
+              "rejected": f"worse {i} {word}"} for i in range(12)]  # fmt: skip
+    verdicts = []
+    for i in range(12):
+        for order in ("ab", "ba"):
+            right = i % 3 == 0 or (i % 3 == 2 and order == "ab")
+            first = right is (order == "ab")
+            verdicts.append({"id": f"q{i}", "judge": "some", "order": order, "preference": 0.9 if first else 0.1,
+                             "winner": "first" if first else "second", "text": f"I think {word}", "votes": ["first"]})  # fmt: skip
+    done = shell("judge", "--pairs", write("p.jsonl", pairs), "--verdicts", write("v.jsonl", verdicts),
+                 "--bootstrap", "100", "--out", "j")  # fmt: skip
+    assert done.status == 0, done.err
+
+
+def stepped(shell: Shell, word: str = "step") -> None:
+    """A run `s`: nine solutions of three steps; of i % 3 == 0 every step is right, else the second is wrong."""
+    labels = [{"id": f"l{i}", "problem": f"p {word}", "steps": [f"{word} a", f"{word} b", f"{word} c"],
+               "label": 1 if i % 3 else -1} for i in range(9)]  # fmt: skip
+    scores = [{"problem_id": f"l{i}", "index": 0, "model": "m", "score": 0.1, "steps": [0.9, 0.1 if i % 3 == 1 else 0.8, 0.7]}
+              for i in range(9)]  # fmt: skip
+    done = shell("stepwise", "--labels", write("l.jsonl", labels), "--scores", write("s.jsonl", scores),
+                 "--bootstrap", "100", "--out", "s")  # fmt: skip
+    assert done.status == 0, done.err
+
+
+def set_to(name: str, value: str) -> str:
+    """A control of the form, set as a user would set it."""
+    return f"{{ const one = document.getElementById('{name}'); one.value = {json.dumps(value)}; one.dispatchEvent(new Event('input', {{bubbles: true}})); }}"
+
+
+FOUND = "document.querySelector('#found').textContent"
+
+
+def test_pairs_are_browsed(shell: Shell) -> None:
+    """Right, wrong and between by both orders; both sides and every game's verdict unfold."""
+    find()
+    judged(shell)
+    assert shell("report", "j", "--out", "page.html").status == 0
+    with Chromium() as browser:
+        browser.open(Path("page.html"))
+        assert browser.value(FOUND) == "12 of 12 pairs"
+        for value in ("1", "0", "0.5"):
+            browser.value(set_to("outcome", value))
+            browser.wait(f"{FOUND} === '4 of 12 pairs'")
+        browser.value(set_to("outcome", ""))
+        browser.value(set_to("wrong", "0"))
+        browser.wait(f"{FOUND} === '4 of 12 pairs'")
+        assert browser.value("document.querySelector('#rows .tag').textContent") == "✗ wrong"
+        browser.value("document.querySelector('#rows .row').open = true")
+        browser.wait("document.querySelectorAll('.game').length === 2")
+        assert browser.value("[...document.querySelectorAll('.side .words')].map((one) => one.textContent)") == [
+            "better 1 right", "worse 1 right"]  # fmt: skip
+        assert browser.value("document.querySelector('.side .tag').textContent") == "the first ✓ better"
+        assert browser.value("[...document.querySelectorAll('.game summary')].map((one) => one.textContent)") == [
+            "✗ wrongsome the first side stood first: named the second; preference 0.1 for what stood first; votes first",
+            "✗ wrongsome the second side stood first: named the second; preference 0.9 for what stood first; votes first",
+        ]  # fmt: skip
+        quiet(browser, Path("page.html"))
+
+
+def test_labelled_steps_are_browsed(shell: Shell) -> None:
+    """Solutions by label and by whether a model found the first wrong step; steps carry label and score."""
+    find()
+    stepped(shell)
+    assert shell("report", "s", "--out", "page.html").status == 0
+    with Chromium() as browser:
+        browser.open(Path("page.html"))
+        assert browser.value(FOUND) == "9 of 9 labelled steps"
+        browser.value(set_to("outcome", "0"))
+        browser.wait(f"{FOUND} === '6 of 9 labelled steps'")
+        browser.value(set_to("wrong", "0"))  # of i % 3 == 2 the wrong step has 0.8
+        browser.wait(f"{FOUND} === '3 of 9 labelled steps'")
+        browser.value("document.querySelector('#rows .row').open = true")
+        browser.wait("document.querySelectorAll('.step').length === 3")
+        assert browser.value("[...document.querySelectorAll('.step .given')].map((one) => one.textContent)") == [
+            "✓ 0.9", "✗ 0.8", "0.7"]  # fmt: skip
+        quiet(browser, Path("page.html"))
+
+
+def test_several_kinds_share_a_browser(shell: Shell) -> None:
+    """Responses, pairs and solutions on one page: the controls follow the run that is chosen."""
+    find()
+    page_of(shell, candidate_rows(problems=12), "plain")
+    judged(shell)
+    stepped(shell)
+    assert shell("report", "run", "j", "s", "--out", "page.html").status == 0
+    with Chromium() as browser:
+        browser.open(Path("page.html"))
+        assert (
+            browser.value("document.querySelector('#browser h2').textContent")
+            == "Responses and pairs and labelled steps"
+        )
+        hidden = "document.getElementById('picked').parentElement.hidden"
+        assert browser.value(hidden) is False
+        for place, words in (("1", "12 of 12 pairs"), ("2", "9 of 9 labelled steps")):
+            browser.value(set_to("run", place))
+            browser.wait(f"{FOUND} === '{words}'")
+            assert browser.value(hidden) is True
+        browser.value(set_to("run", "0"))
+        browser.wait(f"{FOUND}.startsWith('48 of 48 responses')")
+        quiet(browser, Path("page.html"))
+
+
+def test_nothing_that_a_pair_or_a_step_says_is_executed(shell: Shell) -> None:
+    """Hostile texts as prompts, sides, verdicts, votes, problems and steps are text."""
+    find()
+    word = " ".join(HOSTILE)
+    judged(shell, word)
+    stepped(shell, word)
+    assert shell("report", "j", "s", "--out", "page.html").status == 0
+    with Chromium() as browser:
+        browser.open(Path("page.html"))
+        for place in ("0", "1"):
+            browser.value(set_to("run", place))
+            browser.wait(f"document.querySelectorAll('#rows .row').length === {12 - 3 * int(place)}")
+            unfold_all(browser)
+            browser.value("document.querySelectorAll('#rows details').forEach((one) => { one.open = true; })")
+            assert browser.value("typeof window.pwned") == "undefined"
+            assert (
+                browser.value(
+                    "document.querySelectorAll('iframe, img, base, object, embed, form[action]').length"
+                )
+                == 0
+            )
+        quiet(browser, Path("page.html"))
