@@ -41,11 +41,9 @@ def curve_table(rows: Sequence[Row], task: str | None) -> Table:
     """One line per selector, one column per k, the interval at the largest k."""
     selectors = curves(rows)
     ks = sorted({k for points in selectors.values() for k in points})
-    shown = (
-        ks
-        if len(ks) <= _MOST_K
-        else sorted({ks[round(i * (len(ks) - 1) / (_MOST_K - 1))] for i in range(_MOST_K)})
-    )
+    exact = all(row["exact"] for points in selectors.values() for row in points.values())
+    shown = _evenly(ks, _MOST_K if exact else _MOST_K - 1)  # ~ takes a column's room
+    drawn = _evenly(ks, len(BARS))
     problems = max(row["n_problems"] for row in rows)
     table = Table(
         title=Text(f"{task or 'best of N'}: {problems:,} problems"),
@@ -64,7 +62,7 @@ def curve_table(rows: Sequence[Row], task: str | None) -> Table:
         last = points[max(points)]
         cells = [_value(points.get(k)) for k in shown]
         interval = f"{last['ci'][0]:.3f}-{last['ci'][1]:.3f}" if last.get("ci") else ""
-        line = sparkline([points[k]["value"] for k in ks if k in points], low, high) if len(ks) > 1 else ""
+        line = sparkline([points[k]["value"] for k in drawn if k in points], low, high)
         table.add_row(Text(name), *cells, interval, *([line] if len(ks) > 1 else []))
     return table
 
@@ -95,6 +93,13 @@ def sparkline(values: Sequence[float], low: float, high: float) -> str:
     """The values as block characters between low and high."""
     span = (high - low) or 1.0
     return "".join(BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] for value in values)
+
+
+def _evenly(ks: Sequence[int], most: int) -> list[int]:
+    """At most so many, evenly chosen, the first and the last among them."""
+    if len(ks) <= most:
+        return list(ks)
+    return sorted({ks[round(place * (len(ks) - 1) / (most - 1))] for place in range(most)})
 
 
 def _range(selectors: Mapping[str, Mapping[int, Row]]) -> tuple[float, float]:

@@ -57,7 +57,7 @@ def browser(runs: Sequence[Run], most: int | None) -> Browser | None:
         blocks += [(f"block-{place}-{number}", packed(rows)) for number, rows in cut]
     maths = any(sign in text for run, source in known for text in source.words(run) for sign in _MATHS)
     index = packed({"per_block": PER_BLOCK, "runs": described})
-    title = " and ".join(dict.fromkeys(source.noun for _, source in known)).capitalize()
+    title = ", ".join(dict.fromkeys(source.noun for _, source in known)).capitalize()
     return Browser(title, index, blocks, sum(len(one["rows"]) for one in described), total, maths)
 
 

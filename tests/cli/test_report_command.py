@@ -328,7 +328,7 @@ def test_judges_and_steps_stand_on_the_page(shell: Shell) -> None:
             assert row["value"] is None or f"{row['value']:.3f}" in words, row
     assert words.count("no verdict") == 2
     assert "m: reliability of step scores" in words
-    assert "Pairs and labelled steps" in words
+    assert "Pairs, labelled steps" in words
 
 
 def test_json_in_a_script_cannot_end_it() -> None:

@@ -337,7 +337,7 @@ def test_several_kinds_share_a_browser(shell: Shell) -> None:
         browser.open(Path("page.html"))
         assert (
             browser.value("document.querySelector('#browser h2').textContent")
-            == "Responses and pairs and labelled steps"
+            == "Responses, pairs, labelled steps"
         )
         hidden = "document.getElementById('picked').parentElement.hidden"
         assert browser.value(hidden) is False

@@ -5,7 +5,7 @@
   // By kind: its signs, what its rows are of, whose word the label is, and what the list's label is called.
   const KINDS = {
     "responses": { signs: { 1: "✓ right", 0: "✗ wrong", null: "? ungraded" }, whose: "score of", of: true },
-    "pairs": { signs: { 1: "✓ right", 0: "✗ wrong", 0.5: "= between", null: "? no verdict" }, whose: "verdict of" },
+    "pairs": { signs: { 1: "✓ right", 0: "✗ wrong", 0.5: "= split", null: "? no verdict" }, whose: "verdict of" },
     "labelled steps": { signs: { 1: "✓ right", 0: "✗ wrong", null: "? unknown" }, whose: "score of" },
   };
   const $ = (id) => document.getElementById(id);
@@ -245,7 +245,13 @@
       clearTimeout(wait);
       wait = setTimeout(event.target.id === "run" ? enter : filter, event.target.id === "search" ? 150 : 0);
     });
+    const asked = location.hash.startsWith("#find=") ? decodeURIComponent(location.hash.slice(6)) : "";
+    $("search").value = asked;
     enter();
+    if (asked && rows.length) {
+      $("rows").firstChild.open = true;
+      $("browser").scrollIntoView();
+    }
     // observed anew after each batch: a sentinel that stays in sight would not be told of twice
     const more = new IntersectionObserver((seen) => {
       if (!seen.some((one) => one.isIntersecting) || shown >= rows.length) return;
