@@ -83,10 +83,11 @@ def candidate_of(problem: Problem, index: int, response: str, meta: Mapping[str,
     return Candidate(problem, index, response, meta=dict(meta))
 
 
-def answer_meta(doc: Doc, kind: str | None = None) -> dict[str, str]:
-    """What the grader must know of the answer: `answer_kind`, when it is said at all."""
+def doc_meta(doc: Doc, kind: str | None = None) -> dict[str, Any]:
+    """What is kept of the document: what the grader must know of the answer, and the level, where said."""
     found = kind or doc.get("answer_kind")
-    return {"answer_kind": found} if found else {}
+    level = doc.get("level")
+    return ({"answer_kind": found} if found else {}) | ({} if level in (None, "") else {"level": level})
 
 
 def field_template(name: str | None) -> str | None:

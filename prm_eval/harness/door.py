@@ -19,7 +19,7 @@ from lm_eval.api.registry import register_filter, register_metric
 
 from prm_eval.errors import UsageError
 from prm_eval.harness import replay  # noqa: F401 - a task loaded by its path makes `prm-replay` known
-from prm_eval.harness.docs import answer_meta, candidate_of, mend, problem_of
+from prm_eval.harness.docs import candidate_of, doc_meta, mend, problem_of
 from prm_eval.harness.measure import Outcome, measure, refuse_doubles
 from prm_eval.harness.options import Options, read_options
 from prm_eval.plugins import Loaded, installed
@@ -174,5 +174,5 @@ def _take_n(groups: Sequence[list[str]], n: int | None) -> list[list[str]]:
 
 
 def _candidates(doc: Mapping[str, Any], texts: Sequence[str], options: Options) -> list[Candidate]:
-    problem, meta = problem_of(doc, options.fields), answer_meta(doc, options.answer_kind)
+    problem, meta = problem_of(doc, options.fields), doc_meta(doc, options.answer_kind)
     return [candidate_of(problem, index, text, meta) for index, text in enumerate(texts)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from prm_eval.candidates import mend_surrogates, read_candidates
 from prm_eval.errors import DataError, UsageError
-from prm_eval.harness.docs import Fields, answer_meta, candidate_of, field_template, problem_of
+from prm_eval.harness.docs import Fields, candidate_of, doc_meta, field_template, problem_of
 from prm_eval.records import Field, read_rows
 from prm_eval.types import Candidate, Problem
 
@@ -76,7 +76,7 @@ def read_samples(
             if problem.id in problems:
                 raise DataError(path, f"problem '{problem.id}' stands at {problems[problem.id]} too", line)
             problems[problem.id] = f"{path}:{line}"
-            meta = answer_meta(row["doc"])
+            meta = doc_meta(row["doc"])
             found += [candidate_of(problem, index, text, meta) for index, text in enumerate(responses)]
         if not seen:
             raise DataError(path, "no samples in it")

@@ -17,7 +17,7 @@ from lm_eval.api.model import LM
 from prm_eval.candidates import candidate_row, parse_candidate
 from prm_eval.errors import DataError, UsageError
 from prm_eval.harness import seeding
-from prm_eval.harness.docs import Replayed, answer_meta, candidate_of, mend, problem_of
+from prm_eval.harness.docs import Replayed, candidate_of, doc_meta, mend, problem_of
 from prm_eval.harness.generation_cost import Meter
 from prm_eval.records import Appender, read_rows
 from prm_eval.types import Candidate
@@ -107,7 +107,7 @@ class RepeatSeeds(LM):  # type: ignore[misc]
                 problem_of(request.doc),
                 repeat,
                 text if isinstance(text, Replayed) else mend(text),
-                {**answer_meta(request.doc), "seed": seed, "prompt_hash": _prompt_hash(request)},
+                {**doc_meta(request.doc), "seed": seed, "prompt_hash": _prompt_hash(request)},
             )
             for request, text in zip(batch, texts, strict=True)
         ]

@@ -27,6 +27,7 @@ class Evidence(NamedTuple):
     keys: list[tuple[str, int]]
     unscored: int
     ungraded: int
+    aggregation: str | None = None
 
 
 def gather(run: Run) -> list[Evidence]:
@@ -45,7 +46,8 @@ def gather(run: Run) -> list[Evidence]:
                 labels.append(correct)
                 keys.append(candidate.key)
         given = np.array(scores, dtype=np.float64), np.array(labels, dtype=np.bool_)
-        found.append(Evidence(model, *given, keys, unscored, ungraded))
+        how = next((row.aggregation for row in rows.values() if row.aggregation), None)
+        found.append(Evidence(model, *given, keys, unscored, ungraded, how))
     return found
 
 
@@ -82,7 +84,9 @@ def _distribution(own: Evidence) -> Figure:
         Legend(charts.block("right"), f"{count(n_right, 'right response')}, up"),
         Legend(charts.block("wrong"), f"{count(n_wrong, 'wrong one')}, down"),
     ]
-    note = "AUC " + ("is not defined: one class is empty" if area is None else f"{area:.3f}")
+    note = f"By {own.aggregation}. " if own.aggregation else ""
+    note += "AUC " + ("is not defined: one class is empty" if area is None else f"{area:.3f}")
+    note += " over the responses with a score" if own.unscored and area is not None else ""
     missing = [count(own.unscored, "response") + " without a score"] if own.unscored else []
     missing += [f"{own.ungraded:,} ungraded"] if own.ungraded else []
     return Figure(title, chart, legend, note + (f". Not shown: {', '.join(missing)}." if missing else "."))

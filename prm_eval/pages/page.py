@@ -4,6 +4,7 @@ Invariant: the same runs give the same bytes; whatever a run says goes through t
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from prm_eval.pages.assets import assets
 from prm_eval.pages.browser import Browser, browser
 from prm_eval.pages.compared import compared
 from prm_eval.pages.judged import judge_section
+from prm_eval.pages.levels import level_tables
 from prm_eval.pages.parts import Figure, Section, Table, count
 from prm_eval.pages.runs import Run
 from prm_eval.pages.stepped import step_section
@@ -86,15 +88,19 @@ def _overview(runs: Sequence[Run]) -> Table:
         } | set(run.results.get("provenance", {})))  # fmt: skip
         generator = ""
         if run.kind == "best_of_n":
-            generator = str(run.option("model_args") or run.option("model") or "stored responses").replace(
-                ",", ", "
-            )
+            generator = _generator(run)
         rows.append([
             run.name, _JOBS[run.kind], run.task, _how_much(run), generator,
             ", ".join(subjects) or "none", str(run.manifest.get("finished", "")),
         ])  # fmt: skip
     columns = ["run", "job", "on", "how much", "responses of", "reward models, judges", "finished"]
     return Table("What was run", columns, rows, names=7)
+
+
+def _generator(run: Run) -> str:
+    """The model and its arguments; of a folder on some disk its last part, the manifest has it whole."""
+    given = str(run.option("model_args") or run.option("model") or "stored responses")
+    return re.sub(r"=(?:[^,=]*/){2,}([^,/]+)", r"=\1", given).replace(",", ", ")
 
 
 def _how_much(run: Run) -> str:
@@ -148,7 +154,7 @@ def _best_of_n(run: Run, anchor: str) -> list[Section]:
     parts += [table for table in (selectors.comparison_table(run), selectors.subset_table(run)) if table]
     sections = [Section(anchor, f"Best of N: {run.name}", [], parts)]
     if evidence := models.gather(run):
-        shown = [*models.figures(evidence), *selectors.auc_tables(run)]
+        shown = [*models.figures(evidence), *selectors.auc_tables(run), *level_tables(run, evidence)]
         sections.append(Section(f"{anchor}-models", f"Reward models: {run.name}", [], shown))
     played = tournament_section(run, f"{anchor}-tournaments")
     return [*sections, played] if played else sections

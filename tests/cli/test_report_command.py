@@ -343,3 +343,76 @@ def test_json_in_a_script_cannot_end_it() -> None:
 def _write(folder: Path, text: str) -> None:
     folder.mkdir()
     (folder / "results.json").write_text(text)
+
+
+def test_levels_and_subsets_have_their_tables(shell: Shell) -> None:
+    """Accuracy and AUC by `meta.level`, by hand, in natural order; subsets as in results.json."""
+    rows = candidate_rows(problems=24)
+    for row in rows:
+        number = int(str(row["problem_id"])[1:])
+        row |= {
+            "meta": {"level": f"Level {10 if number % 3 else 2}"},
+            "subset": "odd" if number % 2 else "even",
+        }
+    write_candidates(Path("c.jsonl"), rows)
+    done = shell("best-of-n", "--candidates", "c.jsonl", "--plugin", "plugin.py", "--reward-model", "gold",
+                 "--bootstrap", "200", "--out", "run")  # fmt: skip
+    assert done.status == 0 and shell("report", "run").status == 0
+    words = [word for word in read("run/report.html").words if word]
+    at = words.index("Accuracy by level")
+    assert words[at : at + 4] == ["Accuracy by level", "selector", "Level 2 (8)", "Level 10 (16)"]
+    best = words.index("best_of_n [gold]", at)
+    assert words[best + 1 : best + 3] == ["1.000 (1.000–1.000)", "1.000 (1.000–1.000)"]
+    mean = words.index("mean", at)
+    assert [word.split()[0] for word in words[mean + 1 : mean + 3]] == ["0.500", "0.500"]
+    at = words.index("AUC by level")
+    assert words[at + 4 : at + 7] == ["gold", "1.000 (32)", "1.000 (64)"]
+    assert "AUC by subset" in words and "Accuracy by subset, at the largest k" in words
+
+
+def test_run_with_nothing_graded(shell: Shell) -> None:
+    """Pairs that nobody labelled have win rates and no accuracy: the page says so and gives no verdict."""
+    pairs = [{"id": f"q{i}", "prompt": "p", "first": "a", "second": f"b{i}", "label": None} for i in range(4)]
+    sides = [
+        {"problem_id": f"q{i}", "index": j, "model": "m", "score": i + j} for i in range(4) for j in (0, 1)
+    ]
+    for name, rows in (("pairs", pairs), ("sides", sides)):
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = shell(
+        "judge", "--pairs", "pairs.jsonl", "--scores", "sides.jsonl", "--bootstrap", "100", "--out", "j"
+    )
+    assert done.status == 0, done.err
+    assert shell("report", "j").status == 0
+    words = read("j/report.html").words
+    assert "win_rate" in words and "accuracy" not in words and "no verdict" in words
+
+
+def test_responses_without_a_label(shell: Shell) -> None:
+    """Not one gold answer: nothing can be measured, in one line; a folder without a number is no page."""
+    write_candidates(Path("c.jsonl"), [{**row, "answer": None} for row in candidate_rows(problems=3)])
+    done = shell(
+        "best-of-n",
+        "--candidates",
+        "c.jsonl",
+        "--plugin",
+        "plugin.py",
+        "--reward-model",
+        "fake",
+        "--out",
+        "r",
+    )
+    assert done.status == 2 and "there is nothing to measure" in done.err
+    done = shell("report", "r")
+    assert done.status == 2 and "r is no run folder: it holds no results.json" in done.err
+
+
+@pytest.mark.parametrize("spoiled", ["grades", "scores", "selections"])
+def test_a_run_of_which_a_file_is_gone(made: Shell, spoiled: str) -> None:
+    """The page is made of what is left, without a number that would need the rest."""
+    Path(f"run/{spoiled}.jsonl").unlink()
+    assert made("report", "run").status == 0
+    words = " ".join(read("run/report.html").words)
+    if spoiled == "grades":
+        assert "holds no grades.jsonl, so the evidence cannot be weighed" in words
+    if spoiled == "scores":
+        assert "the run has no scores" in words

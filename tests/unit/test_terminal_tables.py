@@ -54,7 +54,14 @@ def test_generation_and_scoring_are_told_together() -> None:
     }
     grading = {"no_answer": 0, "disagreements": [], "candidates": 8}
     out = io.StringIO()
-    results = {"metrics": rows([1, 2]), "warnings": [], "comparisons": [], "unscored": [], "grading": grading, "cost": cost}
+    results = {
+        "metrics": rows([1, 2]),
+        "warnings": [],
+        "comparisons": [],
+        "unscored": [],
+        "grading": grading,
+        "cost": cost,
+    }
     print_tables(results, Console(width=80, file=out))
     assert "generation: 400 tokens read, 800 generated, 4.0 s" in out.getvalue()
     assert "generation and prm together: 1,300 tokens read, 800 generated, 6.0 s" in out.getvalue()
