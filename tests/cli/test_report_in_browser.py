@@ -4,9 +4,12 @@ Skipped where there is no Chromium.
 """
 
 import json
+import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -236,6 +239,9 @@ def test_math500_with_recorded_scores(shell: Shell) -> None:
         browser.wait(f"document.querySelectorAll('#rows .row').length > {first}")
         unfold_all(browser)
         assert browser.value("document.querySelectorAll('.katex').length") > 100
+        browser.value(set_to("outcome", "0"))
+        browser.wait(f"!{FOUND}.startsWith('1,500 of')")
+        assert browser.value("document.querySelectorAll('#rows .tag.right').length") == 0
         quiet(browser, page)
 
 
@@ -372,3 +378,51 @@ def test_nothing_that_a_pair_or_a_step_says_is_executed(shell: Shell) -> None:
                 == 0
             )
         quiet(browser, Path("page.html"))
+
+
+@pytest.mark.slow
+def test_the_page_of_the_demo(shell: Shell, tmp_path: Path) -> None:
+    """All of a demo run on one page: renders, filters, unfolds, quiet, small; the docs' pictures can be taken."""
+    find()
+    done = shell("demo", "--problems", "24", "--n", "4", "--judged", "4", "--out", "d")
+    assert done.status == 0, done.err
+    page = Path("demo.html")
+    assert shell("report", "d", "d/judge", "d/tournaments", "--out", str(page)).status == 0
+    assert page.stat().st_size < 15e6
+    with Chromium() as browser:
+        browser.open(page)
+        titles = browser.value("[...document.querySelectorAll('h2')].map((one) => one.textContent)")
+        assert titles == [
+            "Summary", "Best of N: d", "Reward models: d", "Judges: judge", "Best of N: tournaments",
+            "Reward models: tournaments", "Tournaments: tournaments", "Runs compared", "Cost", "Provenance",
+            "Responses, pairs"]  # fmt: skip
+        told = "[...document.querySelectorAll('figcaption')].map((one) => one.textContent)"
+        assert "demo: accuracy against tokens computed, generation and scoring" in browser.value(told)
+        assert "generation and demo-prm together" in browser.value("document.body.textContent")
+        assert browser.value(FOUND) == "96 of 96 responses, to 24 problems"
+        browser.value(set_to("outcome", "1"))
+        browser.wait(f"!{FOUND}.startsWith('96 of')")
+        unfold_all(browser)
+        assert browser.value("document.querySelectorAll('#rows .tag.wrong').length") == 0
+        quiet(browser, page)
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
+    try:
+        import pictures
+    finally:
+        sys.path.pop(0)
+    for picture in pictures.main(Path("d"), tmp_path):
+        width, height = struct.unpack(">II", picture.read_bytes()[16:24])
+        assert picture.stat().st_size > 20_000 and width >= 390 and height >= 700
+
+
+def test_a_page_opens_where_it_is_asked_to(shell: Shell) -> None:
+    """`#find=WORDS` searches and opens the first row; what it names is text, however it is written."""
+    find()
+    page = page_of(shell, candidate_rows(problems=12), "plain")
+    for words, found in (("p7", 4), ("<img src=x onerror=pwned=1>", 0)):
+        with Chromium() as browser:
+            browser.call("Page.navigate", {"url": f"{page.resolve().as_uri()}#find={quote(words)}"})
+            browser.wait("document.body && document.body.dataset.ready === 'yes'")
+            assert browser.value(FOUND).startswith(f"{found} of 48")
+            assert browser.value("document.querySelectorAll('#rows .row[open]').length") == min(found, 1)
+            assert browser.problems == [] and browser.value("typeof pwned") == "undefined"

@@ -13,10 +13,11 @@ def rows(ks: list[int], exact: bool = True) -> list[dict[str, Any]]:
     """Two selectors that rise with k and the mean."""
     base = {"ci": [0.3, 0.5], "n_problems": 9, "coverage": 1.0, "exact": exact}
     found: list[dict[str, Any]] = [{"metric": "mean", "value": 0.4, **base}]
-    for k in ks:
-        for metric in ("best_of_n", "weighted"):
-            found.append({"metric": metric, "k": k, "value": 0.4 + k / 200, "aggregation": "product",
-                          "reward_model": "a-reward-model-with-a-long-name-72b", **base})  # fmt: skip
+    found += [
+        {"metric": metric, "k": k, "value": 0.4 + k / 200, "aggregation": "product",
+         "reward_model": "a-reward-model-with-a-long-name-72b", **base}
+        for k in ks for metric in ("best_of_n", "weighted")
+    ]  # fmt: skip
     return found
 
 
