@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
-from prm_eval.pages import judged, stepped
+from prm_eval.pages import judged, sft, stepped
 from prm_eval.pages.parts import Table
 from prm_eval.pages.runs import Run
 from prm_eval.pages.selectors import value_table
@@ -21,9 +21,10 @@ _SPECIAL = re.compile("[" + re.escape("".join(_LATEX)) + "]")
 
 
 def main_table(run: Run) -> Table:
-    """Every selector at every k, or every number of judges or of step scores."""
+    """Every selector at every k, every number of judges or of step scores; of SFT its facts."""
     tables: dict[str, Callable[[Run], Table]] = {
         "best_of_n": value_table, "judge": judged.numbers, "stepwise": stepped.numbers,
+        "sft_select": sft.stages, "sft_train": sft.trained, "sft_collect": sft.accuracies,
     }  # fmt: skip
     return tables[run.kind](run)
 

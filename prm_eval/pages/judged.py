@@ -5,6 +5,7 @@ Invariant: shows what `results.json` holds and computes nothing but the layout.
 
 from prm_eval.judging_report import who
 from prm_eval.pages import charts
+from prm_eval.pages.generators import of_pairs
 from prm_eval.pages.parts import Figure, Legend, Row, Section, Table, coverage, interval, signed, value
 from prm_eval.pages.runs import Run
 
@@ -21,7 +22,7 @@ def judge_section(run: Run, anchor: str) -> Section:
         *([str(rules["source"])] if rules.get("source") else []),
     ]
     parts: list[Table | Figure] = [numbers(run)]
-    parts += [table for table in (_groups(run), _games(run), _comparisons(run)) if table]
+    parts += [table for table in (_groups(run), of_pairs(run), _games(run), _comparisons(run)) if table]
     parts += [_calibration(curve) for curve in run.results.get("calibration", [])]
     return Section(anchor, f"Judges: {run.name}", words, parts)
 

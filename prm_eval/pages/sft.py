@@ -21,7 +21,7 @@ _TABLE = ("selector", "reward model", "training rows", "accuracy", "95 % interva
 def selection_section(run: Run, anchor: str) -> Section:
     """A folder of `sft select`: the stages, the scores, the decontamination, what was chosen."""
     card = run.results["card"]
-    parts: list[Table | Figure] = [_rule(card), *_stages(card["stages"])]
+    parts: list[Table | Figure] = [_rule(card), _flow(card["stages"]), stages(run)]
     if (card.get("scores") or {}).get("edges"):
         parts.append(_histogram(card["scores"], card["output"]["rows"]))
     parts += [table for table in (_decontamination(card["decontamination"]), _files(card)) if table]
@@ -31,7 +31,7 @@ def selection_section(run: Run, anchor: str) -> Section:
 def training_section(run: Run, anchor: str) -> Section:
     """A folder of `sft train`: rows, tokens and recipe, and the loss at every step."""
     made = run.results["training"]
-    parts: list[Table | Figure] = [] if made is None else [_trained(made)]
+    parts: list[Table | Figure] = [] if made is None else [trained(run)]
     parts += [_losses(run)] if run.results["curve"] else []
     recipe = (made or run.manifest).get("recipe") or {}
     if recipe:
@@ -54,7 +54,7 @@ def collected_section(run: Run, anchor: str, sizes: Mapping[str, float]) -> Sect
         if drawn:
             parts.append(_against_rows(drawn, of))
         parts += [figure for figure in (_against_size(drawn, of, sizes),) if figure]
-        parts.append(_values(rows, of))
+        parts.append(accuracies(run, rows, of))
     return Section(anchor, f"Trained models: {run.name}", [], parts)
 
 
@@ -79,19 +79,22 @@ def _rule(card: Row) -> Table:
     return Table("The rule", ["what", "value"], rows, names=2)
 
 
-def _stages(stages: Sequence[Row]) -> list[Table | Figure]:
+def _flow(found: Sequence[Row]) -> Figure:
     title = "Stages of the pool"
-    rows = [[one["stage"], f"{one['removed']:,}", f"{one['left']:,}"] for one in stages]
-    note = "Stages after the ranking meet rows from the best down, until enough are chosen."
-    picture = flow(title, [Stage(one["stage"], one["removed"], one["left"]) for one in stages])
+    picture = flow(title, [Stage(one["stage"], one["removed"], one["left"]) for one in found])
     legend = [
         Legend(charts.block("left"), "left after the stage"),
         Legend(charts.block("removed"), "removed by it"),
     ]
-    return [
-        Figure(title, picture, legend),
-        Table(f"{title}, in numbers", ["stage", "removed", "left"], rows, note=note),
-    ]
+    return Figure(title, picture, legend)
+
+
+def stages(run: Run) -> Table:
+    """What every stage of a selection removed and left."""
+    found = run.results["card"]["stages"]
+    rows = [[one["stage"], f"{one['removed']:,}", f"{one['left']:,}"] for one in found]
+    note = "Stages after the ranking meet rows from the best down, until enough are chosen."
+    return Table("Stages of the pool, in numbers", ["stage", "removed", "left"], rows, note=note)
 
 
 def _histogram(scores: Row, rows: int) -> Figure:
@@ -139,7 +142,11 @@ def _files(card: Row) -> Table:
     return Table("Files", ["what", "file", "sha256"], rows, names=3)
 
 
-def _trained(made: Row) -> Table:
+def trained(run: Run) -> Table:
+    """What a training was of; empty of one that is not finished."""
+    made = run.results["training"]
+    if made is None:
+        return Table("What was trained", ["what", "value"], [], names=2)
     tokens, options, chosen = made["tokens"], made["options"], made.get("selection") or {}
     facts = {
         "model": options.get("model"), "rows": f"{made['rows']:,}", "data": options.get("data"),
@@ -209,14 +216,16 @@ def _against_size(rows: Sequence[Row], of: str, sizes: Mapping[str, float]) -> F
     return Figure(title, chart, _legend(series), _BARS + missing)
 
 
-def _values(rows: Sequence[Row], of: str) -> Table:
+def accuracies(run: Run, rows: Sequence[Row] | None = None, of: str = "") -> Table:
+    """Accuracy after training: of all rows of a table of trained models, or of the given ones."""
+    rows = run.results["metrics"] if rows is None else rows
     cells = [
         [str(row["selector"]), str(row.get("reward_model") or "none"), f"{row['train_samples']:,}",
          value(row), interval(row), str(row.get("seeds", "")), str(row.get("n_problems", ""))]
         for row in rows
     ]  # fmt: skip
     note = "With one seed the interval is over problems, with several over trainings (Student's)."
-    return Table(f"{of}: accuracy after training", _TABLE, cells, names=2, note=note)
+    return Table(f"{of or run.task}: accuracy after training", _TABLE, cells, names=2, note=note)
 
 
 _KNOWN = {"all": "raw pool", "s1k": "human-selected (s1k)"}

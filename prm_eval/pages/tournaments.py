@@ -15,6 +15,7 @@ from prm_eval.candidates import ScoreRow
 from prm_eval.intervals import bootstrap_statistics
 from prm_eval.judging.measures import ratio
 from prm_eval.pages.brackets import Entrant, Match, bracket
+from prm_eval.pages.generators import ELO, PRIOR, START, of_tournaments
 from prm_eval.pages.parts import Figure, Legend, Row, Section, Table, count
 from prm_eval.pages.runs import Key, Run
 from prm_eval.pages.svg import element
@@ -24,7 +25,6 @@ SHOWN = 2
 """So many problems of either kind, won by a right and won by a wrong response, have their bracket."""
 
 MOST = 64
-_ELO, _START, _PRIOR = 400 / math.log(10), 1000.0, 1.0
 
 
 class Played(NamedTuple):
@@ -60,6 +60,7 @@ def tournament_section(run: Run, anchor: str) -> Section | None:
             if one.kind == "knockout":
                 parts.append(_bracket(model, one))
             parts.append(_ratings(model, one))
+    parts[:0] = [table for table in (of_tournaments(run),) if table]
     return Section(anchor, f"Tournaments: {run.name}", words, parts) if parts else None
 
 
@@ -164,12 +165,12 @@ def _bracket(model: str, one: Played) -> Figure:
 
 def _ratings(model: str, one: Played) -> Table:
     """Bradley-Terry strengths of one problem's responses on the scale of Elo, with 95 % intervals."""
-    strengths, errors = bradley_terry(len(one.entrants), one.games, _PRIOR)
+    strengths, errors = bradley_terry(len(one.entrants), one.games, PRIOR)
     rows = []
     for place in sorted(range(len(one.entrants)), key=lambda place: -float(strengths[place])):
         entrant = one.entrants[place]
         own = [won if a == place else 1 - won for a, b, won in one.games if place in (a, b)]
-        rating, half = _START + _ELO * float(strengths[place]), 1.96 * _ELO * float(errors[place])
+        rating, half = START + ELO * float(strengths[place]), 1.96 * ELO * float(errors[place])
         rows.append([
             entrant.name, {True: "right", False: "wrong", None: "not known"}[entrant.right], f"{len(own)}",
             f"{sum(own):g}", f"{rating:,.0f}", f"{rating - half:,.0f} to {rating + half:,.0f}",

@@ -187,3 +187,14 @@ def test_broken_folders(shell: Shell, name: str, text: str, said: str) -> None:
     done = shell("report", "b")
     assert done.status == 2 and said in done.err and len(done.err.strip().splitlines()) == 1
     shutil.rmtree("b")
+
+
+def test_exports_of_sft(chosen: Shell) -> None:
+    """The main table goes to standard output: stages, facts of the training, accuracies."""
+    training(Path("m"), [2.5, 0.75])
+    collected("t")
+    rows = {run: chosen("report", run, "--format", "csv").out.splitlines() for run in ("chosen", "m", "t")}
+    assert rows["chosen"][:3] == ["stage,removed,left", "read,0,96", "decontamination,4,92"]
+    assert 'tokens of an epoch,"123,456, of them trained on 100,000"' in rows["m"]
+    assert 'prm-7b,prm-7b,"1,000",0.830,0.800–0.860,1,500' in rows["t"]
+    assert len(rows["t"]) == 7

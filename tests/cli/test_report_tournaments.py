@@ -221,3 +221,19 @@ def test_teams_and_both_orders(played: Shell) -> None:
     assert {run.kind for run in [read_run(Path("teams"))]} == {"best_of_n"}
     assert played("report", "teams").status == 0
     assert "✗ #1, #2, +1" in read("teams/report.html").words
+
+
+def test_generators_are_rated_where_they_are_named(played: Shell) -> None:
+    """With `meta.generator` of the candidates the page rates who wrote them; the larger numbers win."""
+    found = [json.loads(line) for line in Path("c.jsonl").read_text().splitlines()]
+    for row in found:
+        row["meta"] = {"generator": "large" if int(row["response"].split()[1]) > 2 else "small"}
+    write_candidates(Path("c.jsonl"), found)
+    assert played(*COMMAND, "--out", "named").status == 0
+    assert played("report", "named").status == 0
+    words = [word for word in read("named/report.html").words if word]
+    at = words.index("Ratings of the generators, by the tournaments")
+    assert words[at + 3] == "large" and words[at + 5] == "small"
+    assert float(words[at + 4].split()[0].replace(",", "")) > 1000 > float(words[at + 6].split()[0].replace(",", ""))
+    assert played("report", "run").status == 0
+    assert "Ratings of the generators, by the tournaments" not in read("run/report.html").words
