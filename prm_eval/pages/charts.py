@@ -81,7 +81,9 @@ def lines(
     low, high = y_range or padded([y for one in series for y in (*one.ys, *one.lows, *one.highs)])
     if x_ticks is None:
         x_ticks = some(xs) if log else ticks(xs[0], xs[-1])
-    x_of, y_of = scale(xs[0], xs[-1], LEFT, RIGHT, log=log), scale(low, high, BOTTOM, TOP)
+    # bars at the very edge would be taken for the axis
+    start, end = (LEFT + 18, RIGHT - 18) if any(one.bars for one in series) else (LEFT, RIGHT)
+    x_of, y_of = scale(xs[0], xs[-1], start, end, log=log), scale(low, high, BOTTOM, TOP)
     axes = Axes(x_of, y_of, x_ticks, ticks(low, high), x_label, y_label, x_words=x_words)
     bands = Markup("").join((_bars if one.bars else _band)(one, axes) for one in series)
     return svg(title, axes.drawn() + bands + Markup("").join(_line(one, axes) for one in series))

@@ -45,8 +45,8 @@ def ratings(title: str, judges: Mapping[str, Sequence[Met]], seed: int) -> Table
     rows = [[name, *(_told(columns[judge][name]) for judge in columns)] for name in order]
     note = (
         "Bradley-Terry by maximum likelihood over all games between two generators, on the scale of Elo:"
-        " 1,000 is the average, 400 points are odds of ten to one; everybody has one drawn game more. In brackets"
-        f" 95 % intervals, {_RESAMPLES} resamples of problems."
+        " 1,000 is the average, 400 points are odds of ten to one; everybody has one drawn game more. In"
+        f" brackets 95 % intervals, {_RESAMPLES} resamples of problems."
     )
     return Table(title, ["generator", *columns], rows, note=note)
 

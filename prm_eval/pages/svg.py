@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 520, 320
-LEFT, RIGHT, TOP, BOTTOM = 52, 508, 12, 276
+LEFT, RIGHT, TOP, BOTTOM = 60, 508, 12, 276
 """The figure, and the edges of what is drawn inside its axes, in units of the viewBox."""
 
 Scale = Callable[[float], float]
@@ -39,7 +39,9 @@ class Axes:
             body += element("line", "grid", {"x1": LEFT, "x2": RIGHT, "y1": self.y_of(y), "y2": self.y_of(y)})
             body += text(LEFT - 6, self.y_of(y) + 4, _number(abs(y) if self.mirror else y), "end")
         for x in self.xs:
-            body += text(self.x_of(x), BOTTOM + 18, (self.x_words or _number)(x), "middle")
+            words = (self.x_words or _number)(x)
+            # not beyond the edge, also where a narrow screen makes the letters larger
+            body += text(min(self.x_of(x), WIDTH - 5 * len(words)), BOTTOM + 18, words, "middle")
         bottom = self.y_of(0) if self.mirror else BOTTOM
         body += element("line", "axis", {"x1": LEFT, "x2": RIGHT, "y1": bottom, "y2": bottom})
         body += text((LEFT + RIGHT) / 2, HEIGHT - 8, self.x_label, "middle")
