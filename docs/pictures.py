@@ -27,7 +27,7 @@ def main(run: Path, folder: Path) -> list[Path]:
     for path, size, dark, anchor in (
         (pictures[0], (1000, 1250), False, "#summary"),
         (pictures[1], (390, 844), True, "#run-0"),
-        (pictures[2], (1000, 880), False, "#run-2-tournaments"),
+        (pictures[2], (1000, 1040), False, "#run-2-tournaments"),
         (pictures[3], (1000, 760), False, "#browser"),
     ):
         with Chromium(*size, dark=dark) as browser:

@@ -4,6 +4,7 @@ Invariant: one line per pass, whichever run made it; what a back end does not te
 pass without a line makes the whole unknown, never smaller.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -16,6 +17,8 @@ from lm_eval.api.model import LM
 from prm_eval.costs import combined
 from prm_eval.readout.flops import Arithmetic
 from prm_eval.records import Appender, read_rows
+
+log = logging.getLogger("prm_eval")
 
 FILE = "generation_cost.jsonl"
 
@@ -40,14 +43,22 @@ class Meter:
         cost: dict[str, float] = {"candidates": len(texts), "seconds": time.perf_counter() - self._started}
         prompts = [request.arguments[0] for request in requests]
         if self._count is not None and all(type(prompt) is str for prompt in prompts):
-            read = [self._count(prompt, None) for prompt in prompts]
-            written = [self._count(text, False) for text in texts]
-            cost |= {"tokens": sum(read), "generated_tokens": sum(written)}
-            if self._arithmetic is not None:
-                lengths = [a + b for a, b in zip(read, written, strict=True)]
-                cost["flops"] = sum(self._arithmetic.flops(1, length) for length in lengths)
+            try:
+                cost |= self._counted(prompts, texts)
+            except Exception as error:  # a tokenizer that fails must not cost the responses
+                log.warning("the tokens of generation are not counted: %s: %s", type(error).__name__, error)
         with Appender(self._path) as appender:
             appender.append([{"repeat": repeat, "cost": cost}])
+
+    def _counted(self, prompts: Sequence[str], texts: Sequence[str]) -> dict[str, float]:
+        assert self._count is not None
+        read = [self._count(prompt, None) for prompt in prompts]
+        written = [self._count(text, False) for text in texts]
+        cost: dict[str, float] = {"tokens": sum(read), "generated_tokens": sum(written)}
+        if self._arithmetic is not None:
+            lengths = [a + b for a, b in zip(read, written, strict=True)]
+            cost["flops"] = sum(self._arithmetic.flops(1, length) for length in lengths)
+        return cost
 
 
 def generation_cost(folder: Path, n: int) -> dict[str, float]:

@@ -101,7 +101,7 @@ class RepeatSeeds(LM):  # type: ignore[misc]
             self._meter.start()
         texts = seeding.generate(self._lm, batch, repeat, seed, quiet=self._progress is not None)
         if self._meter is not None:
-            self._meter.stop(repeat, batch, texts)
+            self._meter.stop(repeat, batch, [mend(text) for text in texts])
         fresh = [
             candidate_of(
                 problem_of(request.doc),

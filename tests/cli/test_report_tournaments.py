@@ -234,6 +234,10 @@ def test_generators_are_rated_where_they_are_named(played: Shell) -> None:
     words = [word for word in read("named/report.html").words if word]
     at = words.index("Ratings of the generators, by the tournaments")
     assert words[at + 3] == "large" and words[at + 5] == "small"
-    assert float(words[at + 4].split()[0].replace(",", "")) > 1000 > float(words[at + 6].split()[0].replace(",", ""))
+    assert (
+        float(words[at + 4].split()[0].replace(",", ""))
+        > 1000
+        > float(words[at + 6].split()[0].replace(",", ""))
+    )
     assert played("report", "run").status == 0
     assert "Ratings of the generators, by the tournaments" not in read("run/report.html").words

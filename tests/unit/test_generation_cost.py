@@ -103,6 +103,19 @@ def test_a_server_without_a_tokenizer_counts_no_tokens(tmp_path: Path) -> None:
     assert set(generation_cost(tmp_path, 1)) == {"candidates", "seconds"}
 
 
+def test_a_tokenizer_that_fails_costs_no_response(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The pass is kept whole, its seconds too, and it is said that its tokens are not counted."""
+
+    class Broken(Letters):
+        def tok_encode(self, text: str, add_special_tokens: bool | None = None) -> list[int]:
+            raise ValueError("no such letter")
+
+    run(Broken(), tmp_path, 2)
+    assert len((tmp_path / "g.jsonl").read_text().splitlines()) == 4
+    assert set(generation_cost(tmp_path, 2)) == {"candidates", "seconds"}
+    assert "the tokens of generation are not counted: ValueError: no such letter" in caplog.text
+
+
 def test_a_real_model(tmp_path: Path) -> None:
     """The tiny model has a token per byte: those of the responses, and FLOPs from its own config."""
     folder = tiny_model(tmp_path / "tiny")
