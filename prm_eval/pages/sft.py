@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prm_eval.figures.runs import short, size_of
+from prm_eval.figures.style import billions, thousands
 from prm_eval.pages import charts
 from prm_eval.pages.flow import Stage, flow
 from prm_eval.pages.parts import Figure, Legend, Row, Section, Table, count, interval, value
@@ -183,7 +184,7 @@ def _against_rows(rows: Sequence[Row], of: str) -> Figure:
     title = f"{of}: accuracy against training rows"
     ticks = apart([float(row["train_samples"]) for row in rows])
     chart = charts.lines(
-        title, series, "training rows", "accuracy", log=True, x_ticks=ticks, x_words=_thousands
+        title, series, "training rows", "accuracy", log=True, x_ticks=ticks, x_words=thousands
     )
     return Figure(title, chart, _legend(series), _BARS)
 
@@ -212,7 +213,7 @@ def _against_size(rows: Sequence[Row], of: str, sizes: Mapping[str, float]) -> F
     ]
     ticks = apart([float(row["size"]) for row in placed])
     x_label = "parameters of the reward model"
-    chart = charts.lines(title, series, x_label, "accuracy", log=True, x_ticks=ticks, x_words=_billions)
+    chart = charts.lines(title, series, x_label, "accuracy", log=True, x_ticks=ticks, x_words=billions)
     return Figure(title, chart, _legend(series), _BARS + missing)
 
 
@@ -249,14 +250,6 @@ def _by_selector(rows: Sequence[Row]) -> dict[str, list[Row]]:
     for row in sorted(rows, key=lambda row: -float(row["value"])):
         found.setdefault(str(row["selector"]), []).append(row)
     return found
-
-
-def _thousands(x: float) -> str:
-    return f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"
-
-
-def _billions(x: float) -> str:
-    return f"{x:g}B" if x >= 1 else f"{x * 1000:g}M"
 
 
 def _word(given: Any) -> str:
