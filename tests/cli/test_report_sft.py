@@ -167,7 +167,7 @@ def test_a_size_that_is_given_draws_the_model(shell: Shell) -> None:
     collected("t")
     assert shell("report", "t", "--size", "mystery=0.5").status == 0
     words = read("t/report.html").words
-    assert "500M" in words and not any("Not drawn" in word for word in words)
+    assert "0.5B" in words and not any("Not drawn" in word for word in words)
 
 
 @pytest.mark.parametrize(
