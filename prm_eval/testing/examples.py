@@ -31,7 +31,7 @@ def example_of(subject: object) -> Pair:
     own = getattr(subject, "example", None)
     if own is None:
         return EXAMPLE
-    assert isinstance(own, Pair), f"its example is a {type(own).__name__}, not a Pair with the right one first"
+    assert isinstance(own, Pair), f"its example is a {type(own).__name__}, not a Pair, right response first"
     return own
 
 
