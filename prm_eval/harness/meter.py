@@ -18,7 +18,8 @@ class Meter:
         self._lm, self._size = lm, size
         self._counts = {"tokens": 0, "generated_tokens": 0, "flops": 0}
         config = getattr(lm, "config", None) or getattr(lm, "_config", None)
-        self._config = config.to_dict() if callable(getattr(config, "to_dict", None)) else {}
+        to_dict = getattr(config, "to_dict", None)
+        self._config: dict[str, Any] = to_dict() if callable(to_dict) else {}
 
     def generated(self, prompt: Any, text: str) -> None:
         """A text after a prompt: every token passes the model once, each written one the LM head too."""

@@ -163,7 +163,7 @@ def test_family(name: str, tmp_path: Path, report: Report, monkeypatch: pytest.M
     monkeypatch.setenv("PRM_EVAL_CACHE", str(tmp_path / "cache"))
     FAMILIES[name](tmp_path / "m")
     registry = load_registry()
-    reference = f"{name}:path={tmp_path / 'm'},max_tokens=256"
+    reference = f"{name}:path={tmp_path / 'm'},max_tokens=512"
     ours = registry.reward_model(reference).obj.score(given())
     model = registry.reward_model(f"{reference},engine=vllm").obj
     largest = 0.0
