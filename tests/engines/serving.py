@@ -39,10 +39,8 @@ def serving(command: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 server.wait(30)
-            except subprocess.TimeoutExpired:
-                pass
             with suppress(ProcessLookupError):  # its engine would live on where it starts too slowly
                 os.killpg(server.pid, signal.SIGKILL)
 
