@@ -40,7 +40,7 @@ sft-demo: .venv/installed-sft
 	$(BIN)/prm-eval sft demo
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist worksteal
 
 # status 3: what they need cannot be had here, and the reason was said
 test-engines:

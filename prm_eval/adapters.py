@@ -27,6 +27,7 @@ class ScoreJudge:
     def __init__(self, model: RewardModel, identity: str) -> None:
         self._model = as_prepared(model, identity)
         self._store = ScoreStore(None)
+        self.example = getattr(model, "example", None)  # what the model can read, for `plugins check`
         self.fingerprint = self._model.fingerprint
 
     def compare(self, pairs: Sequence[Pair]) -> list[Verdict | Unscored]:

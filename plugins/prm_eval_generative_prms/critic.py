@@ -72,8 +72,8 @@ class Critic:
                 "drawn": repr(self._drawn), "seeded_by": self._writer.way}  # fmt: skip
 
     def cost(self) -> Mapping[str, float]:
-        """So far: texts generated, decisions read."""
-        return {"generations": self._writer.cost()["generations"], "decisions": self._decisions}
+        """So far: texts generated, decisions read, and the tokens, FLOPs and memory that are known."""
+        return {**self._writer.cost(), "decisions": self._decisions}
 
     def _prepare(self, candidate: Candidate) -> Work | Unscored:
         steps = [step.text for step in candidate_steps(candidate)]

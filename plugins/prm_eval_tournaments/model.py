@@ -78,6 +78,7 @@ class Tournament:
 
     def __init__(self, judge: Loaded, kind: Kind, store: Path | None) -> None:
         self._judge, self._kind = judge, kind
+        self.example = getattr(judge.obj, "example", None)  # what the judge can read, for `plugins check`
         self._identity = f"{judge.entry.owner} {judge.name}"
         self._file, self._games = store, VerdictStore(store)
         self._progress: Progress | None = None

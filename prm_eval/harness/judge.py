@@ -61,7 +61,7 @@ class GenerativeJudge:
     """A `types.PreparedJudge`. `drawn.samples` votes are drawn for each pair and counted by the protocol.
 
     `runner` goes into the fingerprint and the results: what runs, and with which arguments. `notes` go
-    into the results only.
+    into the results only. `example`, the better response first, is what `plugins check` asks about.
     `control_tokens` "refuse" makes a pair Unscored whose texts hold control tokens of the judge; "keep"
     asks anyway, which is what every other harness does, and counts them.
     """
@@ -76,7 +76,9 @@ class GenerativeJudge:
         notes: Mapping[str, str] | None = None,
         control_tokens: ControlTokens = "keep",
         sift: Sift | None = None,
+        example: Pair | None = None,
     ) -> None:
+        self.example = example
         self._writer, self._protocol, self._drawn = Writer(lm, drawn), protocol, drawn
         self._runner, self._notes, self._sift = dict(runner), dict(notes or {}), sift
         self._folds = protocol.chat and not self._writes_system()
@@ -207,6 +209,7 @@ def load_judge(
     source: Mapping[str, str] | None = None,
     control_tokens: ControlTokens = "keep",
     sift: Sift | None = None,
+    example: Pair | None = None,
 ) -> GenerativeJudge:
     """The judge on an lm-eval back end: `runs.model` is hf, vllm, local-chat-completions, ...
 
@@ -220,7 +223,7 @@ def load_judge(
     Writer(lm, drawn).check_window(runs.model_args)
     runner = {"model": runs.model, "model_args": runs.model_args}
     return GenerativeJudge(
-        lm, protocol, drawn, runner, notes=source, control_tokens=control_tokens, sift=sift
+        lm, protocol, drawn, runner, notes=source, control_tokens=control_tokens, sift=sift, example=example
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from lm_eval.api.model import LM
 
 from prm_eval.errors import PrmEvalError, UnknownName, UsageError
+from prm_eval.harness.own_tokenizer import check_tokenizer
 
 # lm-eval's own default is 1, which took seven times as long on a tiny model
 BATCH_SIZE = 32
@@ -20,7 +21,8 @@ HF_NAMES = ("hf", "hf-auto", "huggingface")
 def load_model(model: str, model_args: str | Mapping[str, Any], batch_size: str | int | None = None) -> LM:
     """The model that lm-eval knows as `model`, built from its own `model_args`.
 
-    Raises UnknownName for a name that lm-eval does not have, UsageError when it does not load.
+    Raises UnknownName for a name that lm-eval does not have, UsageError when it does not load,
+    CheckpointError when its tokenizer class gives other tokens than its own tokenizer.json.
     """
     from lm_eval.api.registry import get_model
 
@@ -29,8 +31,9 @@ def load_model(model: str, model_args: str | Mapping[str, Any], batch_size: str 
         kind = get_model(model)
         extra = {"batch_size": default_batch_size(model, batch_size), "device": _device(model, model_args)}
         if isinstance(model_args, str):
-            return kind.create_from_arg_string(model_args, extra)
-        return kind.create_from_arg_obj(dict(model_args), extra)
+            lm = kind.create_from_arg_string(model_args, extra)
+        else:
+            lm = kind.create_from_arg_obj(dict(model_args), extra)
     except PrmEvalError:
         raise
     except Exception as error:  # the back ends raise whatever their libraries raise
@@ -38,6 +41,8 @@ def load_model(model: str, model_args: str | Mapping[str, Any], batch_size: str 
         raise UsageError(
             f"lm-eval cannot load the model {model} ({model_args}): {type(error).__name__}: {reason}"
         ) from error
+    check_tokenizer(lm, f"{model} ({model_args})")
+    return lm
 
 
 def find_model(model: str) -> None:

@@ -19,6 +19,7 @@ from prm_eval.harness import seeding
 from prm_eval.harness.asking import Failed, ask_local, ask_server
 from prm_eval.harness.docs import mend
 from prm_eval.harness.drawn import Drawn
+from prm_eval.harness.meter import Meter
 from prm_eval.harness.prompts import ChatTurn
 from prm_eval.harness.protocol import THINK_END
 
@@ -37,7 +38,7 @@ class Writer:
     def __init__(self, lm: LM, drawn: Drawn, until: Sequence[str] = ()) -> None:
         self._lm, self._drawn, self._until = lm, drawn, tuple(until)
         self.way = seeding.way_of(lm)
-        self._marks = _marks_of(lm)
+        self._marks, self._meter = _marks_of(lm), Meter(lm, self.size)
         self._cost = {"generations": 0.0, "failed_generations": 0.0}
 
     def prompt(self, turns: Sequence[ChatTurn]) -> Rendered:
@@ -106,6 +107,9 @@ class Writer:
         answers: dict[int, str | Failed] = {}
         for places in groups.values():
             answers |= zip(places, self._pass([asked[place] for place in places]), strict=True)
+        for place, answer in answers.items():
+            if not isinstance(answer, Failed):
+                self._meter.generated(asked[place][0], answer)
         self._cost["generations"] += len(asked)
         self._cost["failed_generations"] += sum(isinstance(one, Failed) for one in answers.values())
         return [answers[place] for place in range(len(asked))]
@@ -116,15 +120,19 @@ class Writer:
             return []
         requests = [Instance("loglikelihood", {}, pair, number) for number, pair in enumerate(asked)]
         quiet = {"disable_tqdm": True} if "disable_tqdm" in _parameters(self._lm.loglikelihood) else {}
-        return [float(found[0]) for found in self._lm.loglikelihood(requests, **quiet)]
+        logs = [float(found[0]) for found in self._lm.loglikelihood(requests, **quiet)]
+        for pair in asked:
+            self._meter.read(*pair)
+        return logs
 
     def seeds(self) -> list[int]:
         """The seeds of the passes, as every back end is told them."""
         return [seeding.seed_of(self._drawn.seed, repeat) for repeat in range(self._drawn.samples)]
 
     def cost(self) -> dict[str, float]:
-        """So far: texts asked for, and how many of them failed, if any did."""
-        return {name: count for name, count in self._cost.items() if count or name == "generations"}
+        """So far: texts asked for, how many of them failed, if any did, and what `Meter` knows."""
+        asked = {name: count for name, count in self._cost.items() if count or name == "generations"}
+        return asked | self._meter.cost()
 
     def _pass(self, asked: Sequence[tuple[Rendered, int]]) -> list[str | Failed]:
         """One call of the back end, or as many as it takes for one failure to stay one failure."""

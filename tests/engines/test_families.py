@@ -17,6 +17,7 @@ from tiny_checkpoint import (
     byte_tokenizer,
     save_causal,
     save_checkpoint,
+    sentencepiece_tokenizer,
 )
 from tiny_heads import (
     CHATML_CONFIG,
@@ -94,6 +95,40 @@ def save_trl(folder: Path) -> None:
     give_head(folder, head, architectures=["Qwen2ForTokenClassification"], **labels)
 
 
+def save_acemath(folder: Path) -> None:
+    """AceMath-RM, and any sequence classifier: one label on Qwen2."""
+    save_causal(folder, "qwen2", chatml_tokenizer(), CHATML_CONFIG, seed=3, **SIZES)
+    head = random_head({"score.weight": (1, WIDTH)}, 3)
+    give_head(folder, head, architectures=["Qwen2ForSequenceClassification"], id2label={"0": "LABEL_0"})
+
+
+def save_athene(folder: Path) -> None:
+    """Athene-RM: a value head on Llama, under a class that nobody ships."""
+    save_causal(folder, "llama", llama_tokenizer(), LLAMA_CONFIG, seed=4, **SIZES)
+    head = random_head({"v_head.weight": (1, WIDTH)}, 4)
+    give_head(folder, head, architectures=["CustomAutoModelForSequenceClassification"])
+
+
+def save_language_model(folder: Path) -> None:
+    """Llama-3.1-Nemotron-70B-Reward: a causal model, of whose head one row is read."""
+    save_causal(folder, "llama", llama_tokenizer(), LLAMA_CONFIG, seed=11, **SIZES)
+
+
+def save_reasoneval(size: str) -> Callable[[Path], None]:
+    """ReasonEval: three classes on Mistral (7B), or on Llama without a bias (34B)."""
+
+    def save(folder: Path) -> None:
+        small = size == "7B"
+        roles = {"bos_token": "<s>", "pad_token": "<s>" if small else "</s>"}
+        kind = "mistral" if small else "llama"
+        save_causal(folder, kind, sentencepiece_tokenizer([]), PLAIN | roles, seed=6, **SIZES)
+        shapes = {"score_head.weight": (3, WIDTH)} | ({"score_head.bias": (3,)} if small else {})
+        own = {"use_bias": True} if small else {"bias": False}
+        give_head(folder, random_head(shapes, 6), architectures=[f"ReasonEval_{size}"], **own)
+
+    return save
+
+
 FAMILIES = {
     "qwen2.5-math-prm-7b": save_qwen_prm,
     "qwen2.5-math-rm-72b": save_qwen_rm,
@@ -105,6 +140,13 @@ FAMILIES = {
     "skywork-reward-gemma-2-27b": save_classifier("gemma2"),
     "internlm2-reward-7b": save_reward,
     "qwen2.5-math-7b-instruct-prm-0.2": save_trl,
+    "pure-prm-7b": save_trl,
+    "reasoneval-7b": save_reasoneval("7B"),
+    "reasoneval-34b": save_reasoneval("34B"),
+    "acemath-rm-7b": save_acemath,
+    "sequence-classifier": save_acemath,
+    "athene-rm-8b": save_athene,
+    "llama-3.1-nemotron-70b-reward": save_language_model,
 }
 
 
@@ -121,7 +163,7 @@ def test_family(name: str, tmp_path: Path, report: Report, monkeypatch: pytest.M
     monkeypatch.setenv("PRM_EVAL_CACHE", str(tmp_path / "cache"))
     FAMILIES[name](tmp_path / "m")
     registry = load_registry()
-    reference = f"{name}:path={tmp_path / 'm'},max_tokens=256"
+    reference = f"{name}:path={tmp_path / 'm'},max_tokens=512"
     ours = registry.reward_model(reference).obj.score(given())
     model = registry.reward_model(f"{reference},engine=vllm").obj
     largest = 0.0

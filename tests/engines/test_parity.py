@@ -3,22 +3,15 @@
 Needs vLLM with a usable platform: `make test-engines` builds that environment for the CPU.
 """
 
-import os
 import shlex
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
 from heads import KINDS, Report, candidates
+from serving import serving
 
 from prm_eval.engines.route import route
 from prm_eval.engines.server import ServerEngine
@@ -30,7 +23,6 @@ from prm_eval.types import Unscored
 
 pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: make test-engines")
 TOLERANCE = 1e-4
-STARTING = 240.0  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -82,42 +74,6 @@ def test_in_process(kind: str, folders: dict[str, Path], report: Report) -> None
     assert len(whole) == 128
     assert engine.rows([]) == []
     assert engine.provenance()["dtype"] == "float32"
-
-
-@contextmanager
-def serving(command: str) -> Iterator[str]:
-    """The server of a `vllm serve` command line, without its shell script; yields its url."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = shlex.split(command)
-    assert words[:2] == ["vllm", "serve"]
-    program = [str(Path(sys.executable).parent / "vllm"), "serve", *words[2:], "--port", str(port)]
-    program += ["--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--max-model-len", "512"]
-    environment = os.environ | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
-    log = Path(os.environ["PRM_EVAL_CACHE"]) / f"server-{port}.log"
-    with log.open("wb") as out, subprocess.Popen(program, stdout=out, stderr=out, env=environment) as server:
-        try:
-            _wait(f"http://127.0.0.1:{port}/health", server, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            try:
-                server.wait(30)
-            except subprocess.TimeoutExpired:
-                server.kill()
-
-
-def _wait(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    until = time.monotonic() + STARTING
-    while time.monotonic() < until:
-        assert server.poll() is None, log.read_text(errors="replace")[-3000:]
-        try:
-            with urlopen(url, timeout=5):
-                return
-        except (URLError, OSError):
-            time.sleep(1)
-    pytest.fail(f"no server after {STARTING:.0f} s: {log.read_text(errors='replace')[-3000:]}")
 
 
 def test_server_all(folders: dict[str, Path], report: Report) -> None:

@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[str, Tokenizer, dict[str, str], bool]] = {
         False,
     ),
     "rlhflow-prm-deepseek-8b": ("llama", byte_tokenizer(LLAMA_SPECIAL, bos=BOS), LLAMA, True),
+    "versaprm": ("llama", byte_tokenizer(LLAMA_SPECIAL, bos=BOS), LLAMA, True),
     "math-psa-7b": ("qwen2", byte_tokenizer(SPECIAL, QWEN_PATTERN), {"eos_token": "<|im_end|>"}, False),
 }
 

@@ -55,11 +55,14 @@ Merges = Sequence[tuple[str, str]]
 Count = Callable[[str], int]
 
 
-def recorded(third: bool = False) -> list[Candidate]:
-    """The recorded MATH-500 responses, three to a problem, or one of each problem in turn and the empty ones."""
+def recorded(sixth: bool = False) -> list[Candidate]:
+    """The recorded MATH-500 responses, three to a problem, or one of every other problem and the empty ones.
+
+    The sixth takes first, second and third responses in turn; all of them go through bench_rendering.py.
+    """
     rows = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
-    if third:
-        rows = [row for n, row in enumerate(rows) if n % 3 == n // 3 % 3 or not row["response"].strip()]
+    if sixth:
+        rows = [row for n, row in enumerate(rows) if n % 6 == n // 6 % 3 or not row["response"].strip()]
     return [Candidate(Problem(r["problem_id"], r["problem"]), r["index"], r["response"]) for r in rows]
 
 

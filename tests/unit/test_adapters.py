@@ -1,17 +1,27 @@
 """A reward model as a judge: by scores, each text once, and found by name."""
 
+import re
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prm_eval_tournaments.model import Kind, Tournament
 
 from prm_eval.adapters import judge_of
 from prm_eval.errors import PluginError, UnknownName, UsageError
 from prm_eval.games import play
 from prm_eval.hooks import hookimpl
 from prm_eval.plugins import Owner, Registry
-from prm_eval.testing import FakeJudge, FakeRewardModel, JudgeContract, RewardModelContract, check_judge
+from prm_eval.testing import (
+    FakeJudge,
+    FakeRewardModel,
+    JudgeContract,
+    RewardModelContract,
+    check_judge,
+    check_reward_model,
+)
+from prm_eval.tournament import round_robin
 from prm_eval.types import Candidate, Judge, Pair, RewardModel, Score, Turn, Unscored, Verdict
 
 
@@ -166,3 +176,46 @@ def test_the_contract_finds(judge: Judge, broken: dict[str, str]) -> None:
     assert len(found) == 6
     for promise, complaint in broken.items():
         assert complaint in (found[promise] or "")
+
+
+class Sums:
+    """Knows sums of three numbers and nothing else: as a judge, and as a reward model."""
+
+    def __init__(self, example: Any, upside_down: bool = False) -> None:
+        self.example, self.worth = example, -1.0 if upside_down else 1.0
+
+    def score(self, candidates: Sequence[Candidate]) -> list[Score | Unscored]:
+        return [self._score(c.problem.prompt, c.text) for c in candidates]
+
+    def compare(self, pairs: Sequence[Pair]) -> list[Verdict | Unscored]:
+        return [judge_of(self, "sums").compare([pair])[0] for pair in pairs]
+
+    def _score(self, prompt: str, text: str) -> Score | Unscored:
+        numbers = re.findall("[0-9]+", prompt)
+        if len(numbers) != 3:
+            return Unscored("no sum of three numbers")
+        return Score(self.worth * (text.splitlines()[:1] == [str(sum(map(int, numbers)))]))
+
+
+THREE = Pair("own", "1 + 2 + 4", "7", "8")
+LAST = {check_judge: "a right and a wrong response are told apart",
+        check_reward_model: "a right and a wrong response differ"}  # fmt: skip
+
+
+@pytest.mark.parametrize("check", LAST)
+def test_a_model_brings_its_own_example(check: Any) -> None:
+    """What cannot read 1 + 1 is asked about its own example, on which the right response must win."""
+    assert [finding for finding in dict(check(Sums(THREE))).values() if finding] == []
+    found = [dict(check(one))[LAST[check]] for one in
+             (Sums(None), Sums(THREE, upside_down=True), Sums("1 + 2 + 4"))]  # fmt: skip
+    assert "a plain " in found[0]
+    assert "its own example" in found[1]
+    assert "not a Pair" in found[2]
+
+
+def test_an_example_is_handed_on() -> None:
+    """A reward model as a judge, and a tournament of a judge, read what their model or judge can read."""
+    assert judge_of(Sums(THREE), "sums").example == THREE
+    loaded = plugin({}, {"sums": lambda: Sums(THREE)}).judge("sums")
+    tournament = Tournament(loaded, Kind("round_robin", round_robin, False, False, 0), None)
+    assert [finding for finding in dict(check_reward_model(tournament)).values() if finding] == []

@@ -214,7 +214,10 @@ class TestContract(JudgeContract):
         """The one judge, made once."""
         return judge()
 
-    def test_tells_apart(self) -> None:
-        """Told apart in both orders on a sum of its own kind: of the contract's example it knows nothing."""
-        verdicts = self.make().compare([Pair("p", QUESTION, RIGHT, WRONG), Pair("p", QUESTION, WRONG, RIGHT)])
-        assert [one.winner for one in verdicts if isinstance(one, Verdict)] == ["first", "second"]
+
+def test_the_example_is_of_its_world() -> None:
+    """The judge brings a problem of the generator, right answer first, on which its contract is checked."""
+    example = judge().example  # type: ignore[attr-defined]
+    answer = demo.parse(example.prompt).answer
+    assert example.first.endswith(f"\\boxed{{{answer}}}")
+    assert not example.second.endswith(f"\\boxed{{{answer}}}")

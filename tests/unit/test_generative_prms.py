@@ -221,7 +221,10 @@ def test_keys_and_provenance(tmp_path: Path) -> None:
     others = [critic(lm, GenPRM(file)), critic(lm, GenPRM(None), Drawn(1, 0.0, 1.0, 0, 8, seed=4))]
     assert len({m.fingerprint for m in [model, *others]}) == 3
     assert model.provenance()["seeded_by"] == "torch"
-    assert model.cost() == {"generations": 2, "decisions": 2}
+    assert {name: model.cost()[name] for name in ("generations", "decisions")} == {
+        "generations": 2,
+        "decisions": 2,
+    }
 
 
 def test_prompts(tmp_path: Path) -> None:
@@ -271,6 +274,18 @@ def test_real_model(tmp_path: Path) -> None:
         AutoModelForCausalLM.from_pretrained(folder).eval(),
     )
     expected = []
+    counts = {"tokens": 0, "generated_tokens": 0, "flops": 0}
+    width, between, layers, vocabulary = (
+        int(plain.config.to_dict()[key])
+        for key in ("hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size")
+    )
+    heads, groups = plain.config.num_attention_heads, plain.config.num_key_value_heads
+    weights = layers * width * (2 * width + 2 * width * groups // heads + 3 * between)
+
+    def passes(length: int, read_out: int) -> None:
+        attention = sum(4 * layers * width * place for place in range(length)) + 2 * layers * width * length
+        counts["flops"] += 2 * weights * length + attention + 2 * width * vocabulary * read_out
+
     for number in range(2):
         user = PROBLEM.prompt + "".join(STEPS[: number + 1])
         prompt = tokenizer.apply_chat_template(
@@ -280,16 +295,25 @@ def test_real_model(tmp_path: Path) -> None:
         with torch.no_grad():
             out = plain.generate(ids, max_new_tokens=8, do_sample=False, top_k=None, top_p=None)
         text = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+        written = len(tokenizer(prompt + text)["input_ids"]) - ids.shape[1]
+        counts["tokens"] += ids.shape[1]
+        counts["generated_tokens"] += written
+        passes(ids.shape[1] + written, written)
         logs = []
         for label in (" Yes", " No"):
             whole = tokenizer(prompt + text + " Right?" + label, return_tensors="pt")["input_ids"]
             start = len(tokenizer(prompt + text + " Right?")["input_ids"])
             with torch.no_grad():
                 steps = plain(whole).logits[0, :-1].log_softmax(-1)
+            counts["tokens"] += whole.shape[1]
+            passes(whole.shape[1], whole.shape[1] - start)
             logs.append(sum(float(steps[t - 1, whole[0, t]]) for t in range(start, whole.shape[1])))
         expected.append(math.exp(logs[0]) / (math.exp(logs[0]) + math.exp(logs[1])))
     assert isinstance(found, Score)
     assert found.steps == pytest.approx(expected, abs=1e-5)
+    cost = dict(read.cost())
+    assert cost.pop("peak_memory_bytes") > 50e6
+    assert cost == {"generations": 2, "decisions": 2, **counts}
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,21 @@ def test_same_chunk_same_bytes(folder: Path) -> None:
     assert all(len(number) <= 14 for number in texts.pop().strip("[]").split(", "))
 
 
+def test_one_by_one_is_exact(folder: Path) -> None:
+    """With batch_tokens=1 a score has the same bytes in any order and company, and in larger batches nearly."""
+    items = [candidate([f"{n} + {k}" for k in range(n)] + ["x" * 7 * n]) for n in range(1, 13)]
+    model = load(FAMILY, str(folder), batch_tokens=1)
+    whole = model.score(items)
+    assert model.score(items[::-1])[::-1] == whole
+    assert [model.score([item])[0] for item in items] == whole
+    together = load(FAMILY, str(folder), batch_tokens=9000).score(items)
+    pairs = [(one, two) for one, two in zip(whole, together, strict=True) if isinstance(one, Score)]
+    assert len(pairs) == 12
+    assert all(
+        isinstance(two, Score) and two.steps == pytest.approx(one.steps, abs=1e-6) for one, two in pairs
+    )
+
+
 def test_keys_name_the_content(folder: Path, model: ReadoutModel, tmp_path: Path) -> None:
     """Equal content has equal keys; other text, marks, weights or dtype have other ones."""
     a, b, c = works(model, [candidate(["a", "b"]), candidate(["a", "b"], 5), candidate(["ab"])])
