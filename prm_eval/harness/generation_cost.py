@@ -15,7 +15,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from prm_eval.costs import combined
-from prm_eval.readout.flops import Arithmetic
+from prm_eval.readout.flops import Arithmetic, head_flops
 from prm_eval.records import Appender, read_rows
 
 log = logging.getLogger("prm_eval")
@@ -31,7 +31,7 @@ class Meter:
         # transformers and vLLM keep the config.json that they loaded under this name
         config = vars(lm).get("_config")
         told = config.to_dict() if hasattr(config, "to_dict") else {}
-        self._arithmetic = Arithmetic.of(told)
+        self._arithmetic, self._head = Arithmetic.of(told), head_flops(told)
         self._started = 0.0
 
     def start(self) -> None:
@@ -57,7 +57,8 @@ class Meter:
         cost: dict[str, float] = {"tokens": sum(read), "generated_tokens": sum(written)}
         if self._arithmetic is not None:
             lengths = [a + b for a, b in zip(read, written, strict=True)]
-            cost["flops"] = sum(self._arithmetic.flops(1, length) for length in lengths)
+            backbone = sum(self._arithmetic.flops(1, length) for length in lengths)
+            cost["flops"] = backbone + self._head * sum(written)
         return cost
 
 

@@ -46,13 +46,12 @@ class Meter:
         self._counts["flops"] += self._flops(total, total - first)
 
     def _flops(self, passed: int, read_out: int) -> int:
-        from prm_eval.readout.flops import Arithmetic
+        from prm_eval.readout.flops import Arithmetic, head_flops
 
         arithmetic = Arithmetic.of(self._config)
         if arithmetic is None:
             return 0
-        head = 2 * int(self._config["hidden_size"]) * int(self._config.get("vocab_size") or 0)
-        return arithmetic.flops(1, passed) + head * read_out
+        return arithmetic.flops(1, passed) + head_flops(self._config) * read_out
 
     def _peak(self) -> dict[str, float]:
         """Of a model that transformers runs in this process."""

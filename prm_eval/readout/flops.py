@@ -45,3 +45,8 @@ class Arithmetic:
         Source: Kaplan et al. 2020 (arXiv 2001.08361), section 2.1 and table 1.
         """
         return rows * (2 * self.parameters * length + 2 * self.layers * self.attention * length * length)
+
+
+def head_flops(config: Mapping[str, Any]) -> int:
+    """Floating-point operations of the LM head at one position: two per weight of its matrix."""
+    return 2 * int(config.get("hidden_size") or 0) * int(config.get("vocab_size") or 0)

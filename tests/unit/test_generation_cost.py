@@ -28,11 +28,11 @@ class Letters(Scripted):
 
 
 class Config:
-    """What a back end keeps of config.json: 1 layer, 2 heads of 16, 7,168 weights in its matrices."""
+    """What a back end keeps of config.json: 1 layer, 2 heads of 16, 7,168 weights in its matrices, 10 words."""
 
     def to_dict(self) -> Mapping[str, Any]:
         return {"model_type": "qwen2", "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1,
-                "num_attention_heads": 2, "num_key_value_heads": 2}  # fmt: skip
+                "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 10}  # fmt: skip
 
 
 def requests(n: int) -> list[Instance]:
@@ -54,7 +54,8 @@ def passes(folder: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def test_counted_by_hand(tmp_path: Path) -> None:
-    """Prompts of 5 and 7 tokens, responses of 2, 3 and 4; FLOPs of the whole sequences, each token once."""
+    """Prompts of 5 and 7 tokens, responses of 2, 3 and 4; FLOPs of the whole sequences, each token once, and of
+    the LM head (32 x 10 weights) for each written one."""
     lm = Letters()
     lm._config = Config()  # type: ignore[attr-defined]
     run(lm, tmp_path, 3)
@@ -62,7 +63,8 @@ def test_counted_by_hand(tmp_path: Path) -> None:
     assert {name: found[name] for name in ("candidates", "tokens", "generated_tokens")} == {
         "candidates": 6, "tokens": 3 * (5 + 7), "generated_tokens": 2 * (2 + 3 + 4)}  # fmt: skip
     lengths = [5 + 2, 7 + 2, 5 + 3, 7 + 3, 5 + 4, 7 + 4]
-    assert found["flops"] == sum(2 * 7168 * length + 2 * 32 * length**2 for length in lengths)
+    backbone = sum(2 * 7168 * length + 2 * 32 * length**2 for length in lengths)
+    assert found["flops"] == backbone + 2 * 32 * 10 * 2 * (2 + 3 + 4)
     assert found["seconds"] >= 0
     assert generation_cost(tmp_path, 2)["generated_tokens"] == 2 * (2 + 3)
 
