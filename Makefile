@@ -15,7 +15,7 @@ help:
 	@echo "make test   all tests that need no GPU and no model hub"
 	@echo "make test-engines  tests of vLLM and Ray, in an environment of their own (Python 3.11, CPU, 4 GB)"
 	@echo "make check  style, types, layers"
-	@echo "make docs   regenerate the generated pages"
+	@echo "make docs   regenerate the generated pages, build the site into build/site, warnings are errors"
 	@echo "make bench  the benchmarks behind docs/performance.md"
 
 # torch first and exactly: asked for loosely it brings several GB of GPU libraries
@@ -56,6 +56,8 @@ check: .venv/installed-test
 
 docs: .venv/installed-test
 	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -W --keep-going -E -q -b html -d build/doctrees docs build/site
+	@echo "build/site/index.html"
 
 bench: .venv/installed-test
 	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
