@@ -14,7 +14,7 @@ PAGES = {
     "Measure": ["lm-eval", "judge", "benchmarks", "stepwise", "tournaments"],
     "Show": ["report", "figures"],
     "Models": ["models", "judges", "engines", "performance"],
-    "Train": ["sft"],
+    "Train": ["sft", "sft-sweep"],
     "Reproduce": ["reproduce/reasonflux", "reproduce/rrm"],
     "Extend": ["write-a-plugin", "hooks", "add-a-family", "decisions/index"],
 }
