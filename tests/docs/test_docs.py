@@ -153,6 +153,42 @@ def test_every_command_is_on_the_commands_page() -> None:
     assert walk(group, "prm-eval") == len(parts)
 
 
+def test_commands_that_are_not_run_have_known_options() -> None:
+    """Every option of every `prm-eval` command in an excused block is one that the command has."""
+    import click
+
+    from prm_eval.cli import group
+
+    checked = 0
+    for page in PAGES:
+        variables: dict[str, str] = {}
+        lines = (line for block in notebook.blocks(page.read_text(encoding="utf-8")) if block.excused
+                 for line in notebook.commands(block.body))  # fmt: skip
+        for line in lines:
+            variables |= dict(re.findall(r"""^(\w+)=["'](.*)["']$""", line))
+            for name, value in variables.items():
+                line = re.sub(rf"\$\{{?{name}\b\}}?", lambda _, value=value: value, line)
+            for part in re.split(r"; |&&|\||\$\(|\)|\bdo\b|#", line):
+                found = re.search(r"(?:prm-eval|-m prm_eval\.cli) (.*)", part)
+                if found is None:
+                    continue
+                words = found[1].split()
+                command: click.Command = group
+                while isinstance(command, click.Group) and words:
+                    child = command.get_command(click.Context(command), words[0])
+                    assert child is not None or words[0].startswith("-"), f"{page.name}: {line}"
+                    if child is None:
+                        break
+                    command, words = child, words[1:]
+                known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {
+                    "--help"
+                }
+                given = {word.partition("=")[0] for word in words if re.match(r"--\w", word)}
+                assert given <= known, f"{page.name}: {sorted(given - known)} in {line}"
+                checked += len(given)
+    assert checked >= 60
+
+
 def test_every_picture_is_made_by_a_command() -> None:
     """Each image is one that some page's commands make, or one of the page's pictures that a script draws in a browser."""
     texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
