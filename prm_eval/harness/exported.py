@@ -18,6 +18,7 @@ from prm_eval.pages.runs import Row, Run
 from prm_eval.selection import MetricKey
 
 FILTER = "prm_eval"  # the filter's name in the best-of-N tasks
+_KINDS = ("best_of_n", "judge", "stepwise")
 _SCOPES = ("section", "subset")
 # what tells two rows of one metric and scope apart
 _INSIDE = ("judge", "reward_model", "aggregation", "threshold", "tuned_on", "mean_of")
@@ -31,8 +32,10 @@ def exported(run: Run) -> dict[str, Any]:
     """What `simple_evaluate` returns and `EvaluationTracker` saves, without samples.
 
     Subsets, sections and tags are tasks of their own in a group of the task's name. Raises
-    UsageError when two rows would stand under one name.
+    UsageError when two rows would stand under one name, or for a run that evaluates nobody.
     """
+    if run.kind not in _KINDS:
+        raise UsageError(f"{run.path} evaluates no model: give a run of best-of-n, judge or stepwise")
     whole = _plain(run.task)
     tasks = _tasks(whole, run.results["metrics"])
     parts = [name for name in tasks if name != whole]

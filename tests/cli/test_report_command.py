@@ -327,6 +327,18 @@ def test_judges_and_steps_stand_on_the_page(shell: Shell) -> None:
         for row in json.loads(Path(run, "results.json").read_text())["metrics"]:
             assert row["value"] is None or f"{row['value']:.3f}" in words, row
     assert words.count("no verdict") == 2
+    for run, n in (("j", "n_pairs"), ("s", "n_solutions")):
+        given = json.loads(shell("report", run, "--format", "lm-eval").out)
+        rows = json.loads(Path(run, "results.json").read_text())["metrics"]
+        numbers = [
+            value for task in given["results"].values() for name, value in task.items()
+            if name.endswith(",prm_eval") and "_stderr," not in name
+        ]  # fmt: skip
+        assert sorted(map(str, numbers)) == sorted(str(row["value"]) for row in rows)
+        assert (
+            given["model_name"]
+            and max(task["sample_len"] for task in given["results"].values()) == rows[0][n]
+        )
     assert "m: reliability of step scores" in words
     assert "Pairs, labelled steps" in words
 
