@@ -19,7 +19,6 @@ from prm_eval.selection import MetricKey
 
 FILTER = "prm_eval"  # the filter's name in the best-of-N tasks
 _KINDS = ("best_of_n", "judge", "stepwise")
-_SCOPES = ("section", "subset")
 # what tells two rows of one metric and scope apart
 _INSIDE = ("judge", "reward_model", "aggregation", "threshold", "tuned_on", "mean_of")
 _LOWER_IS_BETTER = {"ece", "brier"}
@@ -83,8 +82,10 @@ def _tasks(whole: str, rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Task to its rows: the whole first, then each subset, section and tag."""
     tasks: dict[str, list[Row]] = {}
     for row in rows:
-        scope = [str(row[name]) for name in _SCOPES if row.get(name)]
-        scope += [f"{name}={value}" for name, value in (row.get("tags") or {}).items()]
+        # a section may be called as a subset is
+        named = {"section": row.get("section"), **(row.get("tags") or {})}
+        scope = [f"{name}={value}" for name, value in named.items() if value]
+        scope += [row["subset"]] if row.get("subset") else []
         tasks.setdefault("_".join([whole, *map(_plain, scope)]), []).append(row)
     return tasks
 
