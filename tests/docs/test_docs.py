@@ -153,6 +153,19 @@ def test_every_command_is_on_the_commands_page() -> None:
     assert walk(group, "prm-eval") == len(parts)
 
 
+def lines_not_run(page: Path) -> list[str]:
+    """The commands of the excused blocks, with the shell variables that they set put in."""
+    found: list[str] = []
+    variables: dict[str, str] = {}
+    for block in notebook.blocks(page.read_text(encoding="utf-8")):
+        for line in notebook.commands(block.body) if block.excused else ():
+            variables |= dict(re.findall(r"""^(\w+)=["'](.*)["']$""", line))
+            for name, value in variables.items():
+                line = re.sub(rf"\$\{{?{name}\b\}}?", lambda _, value=value: value, line)
+            found.append(line)
+    return found
+
+
 def test_commands_that_are_not_run_have_known_options() -> None:
     """Every option of every `prm-eval` command in an excused block is one that the command has."""
     import click
@@ -161,32 +174,37 @@ def test_commands_that_are_not_run_have_known_options() -> None:
 
     checked = 0
     for page in PAGES:
-        variables: dict[str, str] = {}
-        lines = (line for block in notebook.blocks(page.read_text(encoding="utf-8")) if block.excused
-                 for line in notebook.commands(block.body))  # fmt: skip
-        for line in lines:
-            variables |= dict(re.findall(r"""^(\w+)=["'](.*)["']$""", line))
-            for name, value in variables.items():
-                line = re.sub(rf"\$\{{?{name}\b\}}?", lambda _, value=value: value, line)
-            for part in re.split(r"; |&&|\||\$\(|\)|\bdo\b|#", line):
-                found = re.search(r"(?:prm-eval|-m prm_eval\.cli) (.*)", part)
-                if found is None:
-                    continue
-                words = found[1].split()
-                command: click.Command = group
-                while isinstance(command, click.Group) and words:
-                    child = command.get_command(click.Context(command), words[0])
-                    assert child is not None or words[0].startswith("-"), f"{page.name}: {line}"
-                    if child is None:
-                        break
-                    command, words = child, words[1:]
-                known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {
-                    "--help"
-                }
-                given = {word.partition("=")[0] for word in words if re.match(r"--\w", word)}
-                assert given <= known, f"{page.name}: {sorted(given - known)} in {line}"
-                checked += len(given)
+        for part in (p for line in lines_not_run(page) for p in re.split(r"; |&&|\||\$\(|\)|\bdo\b|#", line)):
+            found = re.search(r"(?:prm-eval|-m prm_eval\.cli) (.*)", part)
+            words = found[1].split() if found else []
+            command: click.Command = group
+            while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+                child = command.get_command(click.Context(command), words.pop(0))
+                assert child is not None, f"{page.name}: {part}"
+                command = child
+            known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help"}
+            given = {word.partition("=")[0] for word in words if re.match(r"--\w", word)}
+            assert given <= known, f"{page.name}: {sorted(given - known)} in {part}"
+            checked += len(given)
     assert checked >= 60
+
+
+def test_references_that_are_not_run_are_accepted() -> None:
+    """Every reward model, judge and benchmark named in an excused block is known, with options that it takes."""
+    from prm_eval.plugins import load_registry
+
+    registry, checked = load_registry(), set()
+    for line in (line for page in PAGES for line in lines_not_run(page)):
+        pattern = r"""--(reward-model|judge|benchmark) (?:"([^"]*)"|'([^']*)'|(\S+))"""
+        for option, double, single, bare in re.findall(pattern, line):
+            # without quotes the shell takes the backslashes away
+            reference = double or single or bare.replace("\\", "")
+            if option == "judge":
+                registry.check_judge(reference)
+            else:
+                registry.check(option.replace("-", " "), reference)
+            checked.add(reference)
+    assert len(checked) >= 20 and any(r"\,votes=5" in one for one in checked)
 
 
 def test_every_picture_is_made_by_a_command() -> None:
