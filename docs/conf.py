@@ -7,6 +7,7 @@ warns of one that does not, and warnings are errors).
 from importlib.metadata import version as installed
 
 from pygments.lexers.data import JsonLexer
+from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 PAGES = {
@@ -28,6 +29,7 @@ myst_heading_anchors = 4
 html_theme = "furo"
 html_title = "prm-eval"
 html_copy_source = html_show_sourcelink = html_show_copyright = False
+html_show_search_summary = False  # it would fetch the pages found, which a browser forbids on disk
 html_static_path = ["static"]
 html_css_files = ["prm-eval.css"]
 pygments_style, pygments_dark_style = "tango", "github-dark"
@@ -40,6 +42,7 @@ copybutton_selector = "div:not(.highlight-output) > div.highlight > pre"
 def setup(app: Sphinx) -> None:
     """Add what Markdown alone does not say: the table of contents, and that `jsonl` is JSON."""
     app.add_lexer("jsonl", JsonLexer)
+    app.add_lexer("output", TextLexer)  # Pygments' own sets it in italics
     app.connect("source-read", add_contents)
 
 

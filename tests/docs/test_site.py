@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.chromium import Chromium
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
@@ -76,6 +78,22 @@ def test_search_knows_the_pages(site: Path) -> None:
     """The index of the search is one of the site's files and holds the pages' words."""
     index = (site / "searchindex.js").read_text(encoding="utf-8")
     assert "knockout" in index and "reproduce/reasonflux" in index
+
+
+def test_in_a_browser(site: Path) -> None:
+    """From disk, at three widths: nothing wider than the window, no error, no request but for files; search finds."""
+    for width in (390, 1100, 1500):
+        with Chromium(width, 900) as browser:
+            for page in ("index", "tutorial", "formats", "cli", "models", "reproduce/rrm"):
+                browser.open(site / f"{page}.html", ready=False)
+                assert browser.value("document.documentElement.scrollWidth") <= width, (page, width)
+                right = "Math.max(...[...document.querySelectorAll('article section > p, article h1')].map(p => p.getBoundingClientRect().right))"
+                assert browser.value(right) <= width, (page, width)
+            found = "document.querySelectorAll('#search-results li').length"
+            browser.call("Page.navigate", {"url": (site / "search.html").resolve().as_uri() + "?q=knockout"})
+            browser.wait(f"{found} >= 3")
+            assert browser.problems == []
+            assert [url for url in browser.asked if not url.startswith(("file:", "data:"))] == []
 
 
 def test_what_is_broken_fails_the_build(tmp_path: Path) -> None:
