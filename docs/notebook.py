@@ -7,7 +7,8 @@ tests run the same blocks and compare. How a page marks them:
 * ```output shows what the block before it printed on standard output; with `until="TEXT"` only up to the
   line that begins with TEXT, and the next ```output goes on from there.
 * `<!-- not run: reason -->` above a block excuses it.
-* `<!-- picture: FILE -->` above an image names the file, made by the page's commands, that it shows.
+* `<!-- picture: FILE -->` above an image names the file, made by the page's commands, that it shows;
+  `<!-- drawn by: COMMAND -->` a command of the page that takes too long to be run.
 """
 
 import os

@@ -208,11 +208,15 @@ def test_references_that_are_not_run_are_accepted() -> None:
 
 
 def test_every_picture_is_made_by_a_command() -> None:
-    """Each image is one that some page's commands make, or one of the page's pictures that a script draws in a browser."""
+    """Each image is made by commands of a page, run or named above it, or by docs/pictures.py in a browser."""
     texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
     made = {Path(image).name for text in texts.values() for _, image in notebook.pictures(text)}
     script = ROOT / "docs" / "pictures.py"
     drawn = set(re.findall(r'"(\w+)"', script.read_text(encoding="utf-8"))) if script.exists() else set()
+    for page, text in texts.items():
+        for command, image in re.findall(r"^<!-- drawn by: (.+) -->\n!\[[^\]]*\]\(([^)]+)\)", text, re.M):
+            assert any(command in notebook.commands(block.body) for block in notebook.blocks(text)), command
+            made.add(Path(image).name)
     for page, text in texts.items():
         for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
             name = Path(image).name
