@@ -213,7 +213,7 @@ def test_every_picture_is_made_by_a_command() -> None:
     made = {Path(image).name for text in texts.values() for _, image in notebook.pictures(text)}
     script = ROOT / "docs" / "pictures.py"
     drawn = set(re.findall(r'"(\w+)"', script.read_text(encoding="utf-8"))) if script.exists() else set()
-    for page, text in texts.items():
+    for text in texts.values():
         for command, image in re.findall(r"^<!-- drawn by: (.+) -->\n!\[[^\]]*\]\(([^)]+)\)", text, re.M):
             assert any(command in notebook.commands(block.body) for block in notebook.blocks(text)), command
             made.add(Path(image).name)
