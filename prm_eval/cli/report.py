@@ -57,7 +57,8 @@ def report(
     if form is not None:
         from prm_eval.cli.export import export_runs
 
-        _refuse(form, {"--title": title, "--max-candidates": max_candidates, "--json": as_json or None})
+        page_only = {"--title": title, "--max-candidates": max_candidates, "--size": sizes or None}
+        _refuse(form, {**page_only, "--json": as_json or None})
         export_runs(found, form, out)
         return
     page = build_page(found, title, max_candidates, dict(sizes))

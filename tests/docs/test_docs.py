@@ -211,8 +211,7 @@ def test_every_picture_is_made_by_a_command() -> None:
     """Each image is made by commands of a page, run or named above it, or by docs/pictures.py in a browser."""
     texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
     made = {Path(image).name for text in texts.values() for _, image in notebook.pictures(text)}
-    script = ROOT / "docs" / "pictures.py"
-    drawn = set(re.findall(r'"(\w+)"', script.read_text(encoding="utf-8"))) if script.exists() else set()
+    drawn = set(re.findall(r'"(\w+)"', (ROOT / "docs" / "pictures.py").read_text(encoding="utf-8")))
     for text in texts.values():
         for command, image in re.findall(r"^<!-- drawn by: (.+) -->\n!\[[^\]]*\]\(([^)]+)\)", text, re.M):
             assert any(command in notebook.commands(block.body) for block in notebook.blocks(text)), command
@@ -220,8 +219,6 @@ def test_every_picture_is_made_by_a_command() -> None:
     for page, text in texts.items():
         for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
             name = Path(image).name
-            if not script.exists() and name.startswith("report-"):
-                continue
             assert name in made or Path(name).stem.removeprefix("report-") in drawn, f"{page.name}: {image}"
     assert len(made) >= 3
 
