@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # newer pip only talks about itself otherwise
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo sft-demo test test-engines check docs bench clean
+.PHONY: help demo sft-demo test test-engines check docs notebook bench clean
 
 help:
 	@echo "make demo   the whole best-of-N job offline, on the embedded models"
@@ -15,7 +15,8 @@ help:
 	@echo "make test   all tests that need no GPU and no model hub"
 	@echo "make test-engines  tests of vLLM and Ray, in an environment of their own (Python 3.11, CPU, 4 GB)"
 	@echo "make check  style, types, layers"
-	@echo "make docs   regenerate the generated pages"
+	@echo "make docs   regenerate the generated pages, build the site into build/site, warnings are errors"
+	@echo "make notebook  run the tutorial, and write its outputs and pictures anew (minutes)"
 	@echo "make bench  the benchmarks behind docs/performance.md"
 
 # torch first and exactly: asked for loosely it brings several GB of GPU libraries
@@ -56,6 +57,12 @@ check: .venv/installed-test
 
 docs: .venv/installed-test
 	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -W --keep-going -E -q -b html -d build/doctrees docs build/site
+	@echo "build/site/index.html"
+
+# minutes: runs the pages that show outputs or pictures, and writes both anew
+notebook: .venv/installed-test
+	$(BIN)/python docs/notebook.py docs/tutorial.md docs/figures.md
 
 bench: .venv/installed-test
 	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

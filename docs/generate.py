@@ -5,8 +5,9 @@ Invariant: `python docs/generate.py --check` fails when a page is older than the
 
 import html
 import inspect
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
@@ -59,8 +60,14 @@ def hooks_page() -> str:
     for name in sorted(vars(hooks)):
         if name.startswith("prm_eval_"):
             function = getattr(hooks, name)
-            text.append(f"\n## {name}{inspect.signature(function)}\n\n{inspect.getdoc(function)}\n")
+            text.append(f"\n## {name}\n\n```text\ndef {name}{_signature(function)}\n```\n\n")
+            text.append(f"{inspect.getdoc(function)}\n")
     return "".join(text)
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """As a plugin's author would write it: names without their modules, no quotes."""
+    return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])|'", "", str(inspect.signature(function)))
 
 
 def models_page() -> str:

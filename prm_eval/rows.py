@@ -106,6 +106,8 @@ def _rows(table: Table, scope: Mapping[str, str | None], resamples: int, seed: i
             "coverage": _coverage(table, key.reward_model, key.aggregation),
             "exact": exact,
         }
+        if len(columns) > 1:
+            row["stderr"] = float(columns[:, place].std(ddof=1) / np.sqrt(len(columns)))
         if not exact:
             row["error"] = float(np.sqrt((errors[:, place] ** 2).sum()) / len(columns))
         rows.append(row)

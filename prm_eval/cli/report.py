@@ -1,6 +1,8 @@
 """`prm-eval report`: one page out of the folders of one or several runs. Calls no model."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +14,7 @@ from prm_eval.cli.figures import Size
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The page.  [default: report.html in the first RUN]",
+    help="The page, or the file of --format.  [default: report.html in the first RUN; standard output]",
 )
 @click.option("--title", help="Of the page.  [default: the names of the runs]")
 @click.option(
@@ -29,8 +31,9 @@ from prm_eval.cli.figures import Size
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["markdown", "latex", "csv"]),
-    help="Print the main table of each RUN instead, for a paper or a sheet.",
+    type=click.Choice(["markdown", "latex", "csv", "lm-eval", "parquet"]),
+    help="No page: the main table of each RUN for a paper or a sheet, the results as lm-eval writes them"
+    " (of one RUN), or every score with its versions as Parquet (needs --out).",
 )
 def report(
     runs: tuple[Path, ...],
@@ -52,9 +55,11 @@ def report(
 
     found = [read_run(path) for path in runs]
     if form is not None:
-        from prm_eval.pages.exports import export
+        from prm_eval.cli.export import export_runs
 
-        click.echo(export(found, form), nl=False)
+        page_only = {"--title": title, "--max-candidates": max_candidates, "--size": sizes or None}
+        _refuse(form, {**page_only, "--json": as_json or None})
+        export_runs(found, form, out)
         return
     page = build_page(found, title, max_candidates, dict(sizes))
     path = out or runs[0] / "report.html"
@@ -69,3 +74,11 @@ def report(
         click.echo(f"written: {path} ({size / 1e6:.1f} MB)", err=True)
     if page.shown < page.total:
         click.echo(f"{page.shown:,} of {page.total:,} responses can be browsed (--max-candidates)", err=True)
+
+
+def _refuse(form: str, given: Mapping[str, Any]) -> None:
+    from prm_eval.errors import UsageError
+
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option} is of the page, which --format {form} does not make: leave one out")

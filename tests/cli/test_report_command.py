@@ -327,8 +327,95 @@ def test_judges_and_steps_stand_on_the_page(shell: Shell) -> None:
         for row in json.loads(Path(run, "results.json").read_text())["metrics"]:
             assert row["value"] is None or f"{row['value']:.3f}" in words, row
     assert words.count("no verdict") == 2
+    for run, n in (("j", "n_pairs"), ("s", "n_solutions")):
+        given = json.loads(shell("report", run, "--format", "lm-eval").out)
+        rows = json.loads(Path(run, "results.json").read_text())["metrics"]
+        numbers = [
+            value for task in given["results"].values() for name, value in task.items()
+            if name.endswith(",prm_eval") and "_stderr," not in name
+        ]  # fmt: skip
+        assert sorted(map(str, numbers)) == sorted(str(row["value"]) for row in rows)
+        assert (
+            given["model_name"]
+            and max(task["sample_len"] for task in given["results"].values()) == rows[0][n]
+        )
     assert "m: reliability of step scores" in words
     assert "Pairs, labelled steps" in words
+
+
+def test_export_to_a_file(made: Shell) -> None:
+    """--out takes what standard output would have been, and one line says so."""
+    shown = made("report", "run", "--format", "csv").out
+    done = made("report", "run", "--format", "csv", "--out", "deep/t.csv")
+    assert (done.status, done.out) == (0, "") and "written: deep/t.csv" in done.err
+    assert Path("deep/t.csv").read_text(encoding="utf-8") == shown
+
+
+def test_parquet_holds_every_score(shell: Shell) -> None:
+    """Row by row what scores.jsonl and grades.jsonl say, to the last bit, of two runs with their versions."""
+    from pyarrow import parquet
+
+    for name in ("one", "two"):
+        options = ["--plugin", "plugin.py", "--reward-model", "gold", "--reward-model", "fake"]
+        shell("best-of-n", "--candidates", "c.jsonl", *options, "--out", name)
+    scores = Path("two/scores.jsonl").read_text().splitlines()
+    third = json.dumps(
+        json.loads(scores[3]) | {"score": None, "steps": None, "unscored": "too long: 9 tokens"}
+    )
+    odd = json.dumps(json.loads(scores[30]) | {"score": 0.1 + 0.2, "steps": [1e-308, 1 / 3, -0.0]})
+    Path("two/scores.jsonl").write_text(
+        "\n".join([*scores[:3], third, *scores[4:30], odd, *scores[31:-1]]) + "\n"
+    )
+    assert shell("report", "one", "two", "--format", "parquet", "--out", "s.parquet").status == 0
+    table = parquet.read_table("s.parquet")
+    rows = table.to_pylist()
+    assert table.schema.metadata[b"schema"] == b"prm-eval/item-scores/1"
+    assert [row["run"] for row in rows] == ["one"] * 48 + ["two"] * 48
+    manifest = json.loads(Path("two/manifest.json").read_text())
+    for run, own in (("one", rows[:48]), ("two", rows[48:])):
+        lines = [json.loads(line) for line in Path(run, "scores.jsonl").read_text().splitlines()]
+        grades = {(g["problem_id"], g["index"]): g
+                  for g in map(json.loads, Path(run, "grades.jsonl").read_text().splitlines())}  # fmt: skip
+        for row, line in zip(own, lines, strict=run == "one"):
+            assert {name: row[name] for name in line} == line
+            grade = grades[row["problem_id"], row["index"]]
+            assert (row["correct"], row["prediction"]) == (grade["correct"], grade["answer"])
+            assert row["gold"] == str(2 * int(row["problem_id"][1:]))
+            assert dict(row["versions"]) == manifest["versions"]
+    last = rows[-1]
+    assert (last["model"], last["score"], last["unscored"]) == ("fake", None, "no line in the scores file")
+    shell("report", "one", "two", "--format", "parquet", "--out", "again.parquet")
+    assert Path("again.parquet").read_bytes() == Path("s.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["run", "--format", "parquet"], "name it with --out FILE.parquet"),
+        (["run", "run", "--format", "lm-eval"], "takes one RUN, and 2 were given"),
+        (["run", "--format", "csv", "--title", "x"], "--title is of the page"),
+        (["run", "--format", "csv", "--max-candidates", "3"], "--max-candidates is of the page"),
+        (["run", "--format", "lm-eval", "--json"], "--json is of the page"),
+        (["bare", "--format", "parquet", "--out", "x.parquet"], "bare holds no scores"),
+        (["games", "--format", "parquet", "--out", "x.parquet"], "games is a run of judge"),
+    ],
+)
+def test_what_cannot_be_exported(made: Shell, options: list[str], said: str) -> None:
+    """One line, exit 2, and no file."""
+    if options[0] == "bare":
+        made("best-of-n", "--candidates", "c.jsonl", "--strategy", "majority", "--out", "bare")
+    if options[0] == "games":
+        made("judge", "--candidates", "c.jsonl", "--judge", "length", "--bootstrap", "100", "--out", "games")
+    done = made("report", *options)
+    assert done.status == 2 and said in done.err and len(done.err.strip().splitlines()) == 1
+    assert not Path("x.parquet").exists()
+
+
+def test_lm_eval_export_says_that_the_model_is_not_known(made: Shell) -> None:
+    """Stored responses name no model: the file's name stands for it, with a notice; the JSON is alone on stdout."""
+    done = made("report", "run", "--format", "lm-eval")
+    assert json.loads(done.out)["model_name"] == "c"
+    assert "does not say which model wrote the responses: model_name is 'c'" in done.err
 
 
 def test_json_in_a_script_cannot_end_it() -> None:
