@@ -58,6 +58,8 @@ class Masker:
                 " chat_template"
             )
         self._tokenizer = tokenizer
+        # transformers gathers these anew at every look
+        self._special = set(tokenizer.all_special_ids)
         marked = "{% generation %}" in template.replace("{%-", "{%").replace("-%}", "%}")
         self.how = EVERYTHING if loss_on == "all" else MARKED if marked else PREFIXES
 
@@ -87,15 +89,14 @@ class Masker:
         What the template puts after the stop token (a line break in ChatML) is not the model's to write.
         """
         before = self._ids(messages[:place], prompt=True)
-        through = self._ids(messages[: place + 1])
+        through = whole if place + 1 == len(messages) else self._ids(messages[: place + 1])
         if whole[: len(before)] != before or whole[: len(through)] != through or len(through) <= len(before):
             raise UsageError(
                 "the chat template writes earlier turns otherwise once later ones follow, so that assistant"
                 " turns cannot be told apart: name a template with generation marks with the recipe key"
                 " chat_template"
             )
-        special = set(self._tokenizer.all_special_ids)
-        stops = [i for i in range(len(before), len(through)) if through[i] in special]
+        stops = [i for i in range(len(before), len(through)) if through[i] in self._special]
         if stops and not self._tokenizer.decode(through[stops[-1] + 1 :]).strip():
             return len(before), stops[-1] + 1
         return len(before), len(through)
