@@ -1,6 +1,6 @@
 """`prm-eval report`: one page out of the folders of one or several runs. Calls no model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ from prm_eval.cli.figures import Size
     "--size", "sizes", type=Size(), multiple=True, metavar="NAME=BILLIONS",
     help="Parameters of a model whose name does not say them, for the plot of SFT; repeatable.",
 )  # fmt: skip
+@click.option(
+    "--figures", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    help="Beside the page, every figure of `prm-eval figures` for a paper: SVG, PDF and PNG.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print where the page is and what it holds.")
 @click.option(
     "--format",
@@ -41,6 +45,7 @@ def report(
     title: str | None,
     max_candidates: int | None,
     sizes: tuple[tuple[str, float], ...],
+    figures: Path | None,
     as_json: bool,
     form: str | None,
 ) -> None:
@@ -57,10 +62,17 @@ def report(
     if form is not None:
         from prm_eval.cli.export import export_runs
 
-        page_only = {"--title": title, "--max-candidates": max_candidates, "--size": sizes or None}
+        page_only = {
+            "--title": title,
+            "--max-candidates": max_candidates,
+            "--size": sizes or None,
+            "--figures": figures,
+        }
         _refuse(form, {**page_only, "--json": as_json or None})
         export_runs(found, form, out)
         return
+    if figures is not None:
+        _draw(runs, figures, dict(sizes))
     page = build_page(found, title, max_candidates, dict(sizes))
     path = out or runs[0] / "report.html"
     write_text(path, page.html)
@@ -74,6 +86,16 @@ def report(
         click.echo(f"written: {path} ({size / 1e6:.1f} MB)", err=True)
     if page.shown < page.total:
         click.echo(f"{page.shown:,} of {page.total:,} responses can be browsed (--max-candidates)", err=True)
+
+
+def _draw(runs: Sequence[Path], folder: Path, sizes: Mapping[str, float]) -> None:
+    """The figures of all runs that measured something: a selection or a training alone has no results."""
+    from prm_eval.figures import Asked, save_all
+    from prm_eval.runs import RunFolder
+
+    measured = [path for path in runs if RunFolder(path).results.is_file()]
+    for path in save_all(measured, folder, Asked(sizes=sizes)):
+        click.echo(f"written: {path}", err=True)
 
 
 def _refuse(form: str, given: Mapping[str, Any]) -> None:

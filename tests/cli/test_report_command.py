@@ -503,3 +503,18 @@ def test_a_run_of_which_a_file_is_gone(made: Shell, spoiled: str) -> None:
         assert "holds no grades.jsonl, so the evidence cannot be weighed" in words
     if spoiled == "scores":
         assert "the run has no scores" in words
+
+
+def test_figures_beside_the_page(made: Shell, tmp_path: Path) -> None:
+    """--figures writes what `prm-eval figures` does, byte for byte, and with --format it is refused."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'prm-eval[figures]'")
+    assert made("report", "run", "--figures", "beside").status == 0
+    assert made("figures", "run", "--out", "apart").status == 0
+    names = sorted(path.name for path in (tmp_path / "apart").iterdir())
+    assert "curves.svg" in names and names == sorted(path.name for path in (tmp_path / "beside").iterdir())
+    assert all(
+        (tmp_path / "beside" / name).read_bytes() == (tmp_path / "apart" / name).read_bytes()
+        for name in names
+    )
+    done = made("report", "run", "--figures", "beside", "--format", "csv")
+    assert done.status == 2 and "--figures is of the page" in done.err
