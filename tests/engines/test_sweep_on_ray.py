@@ -18,7 +18,9 @@ def test_stages_on_two_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     stages = {
         "a/one": Stage("a/one", ("prm-eval", "tasks", "path")),
         "a/two": Stage("a/two", ("prm-eval", "selct")),
-        "b/one": Stage("b/one", ("prm-eval", "figures", "--only", "rl", "--out", "drawn"), ("a/one",)),
+        "b/one": Stage(
+            "b/one", ("prm-eval", "tasks", "make", "demo", "--n", "4", "--out", "made.yaml"), ("a/one",)
+        ),
         "b/two": Stage("b/two", ("prm-eval", "tasks", "path"), ("a/two",)),
     }
     ended: list[str] = []
@@ -30,6 +32,6 @@ def test_stages_on_two_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     outcome = schedule.run(RayRunner(2, None), 2, told)
     assert set(outcome.done) == {"a/one", "b/one"} and outcome.failed == {"a/two": 2}
     assert outcome.blocked == {"b/two": "a/two"} and sorted(ended) == sorted(stages)
-    assert (tmp_path / "drawn" / "rl.svg").exists(), "it ran in the folder of the sweep"
+    assert (tmp_path / "made.yaml").exists(), "it ran in the folder of the sweep"
     assert "did you mean select" in schedule.log("a/two").read_text()
     assert schedule.log("a/one").read_text().splitlines()[0] == "$ prm-eval tasks path"
