@@ -28,7 +28,8 @@ _PICTURE = re.compile(r"^<!-- picture: (?P<file>\S+) -->\n!\[[^\]]*\]\((?P<image
 # what a machine decides, and not the work: folders, times, memory
 _OWN = [
     (re.compile(r"/[^\s,'\"]*/prm_eval_demo/"), "…/prm_eval_demo/"),
-    (re.compile(r"\b[\d,.]+ (s|MB|GB)\b"), r"… \1"),
+    (re.compile(r"\b[\d,.]+ s\b"), "… s"),
+    (re.compile(r"\b[\d,.]+ (?:MB|GB)\b"), "… GB"),
 ]
 _NUMBER = re.compile(r"[-+~]?\d[\d,]*(?:\.\d+)?")
 

@@ -52,7 +52,7 @@ def print_judging(results: Mapping[str, Any], console: Console | None = None) ->
             counts = f"{entry['unscored']:,} of {entry['games']:,} games without a verdict"
             console.print(Text(f"{who(entry)}: {counts}: {reasons}"))
     for name, cost in results["cost"].items():
-        console.print(Text(f"{name}: {in_words(cost)}"))
+        console.print(Text(f"{name}: {in_words(cost)}"), soft_wrap=True)
 
 
 def who(row: Row) -> str:

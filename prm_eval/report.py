@@ -32,9 +32,9 @@ def print_tables(results: Mapping[str, Any], console: Console | None = None) -> 
     _print_comparisons(console, results["comparisons"])
     _print_notes(console, results)
     for name, cost in results["cost"].items():
-        console.print(Text(f"{name}: {in_words(cost)}"))
+        console.print(Text(f"{name}: {in_words(cost)}"), soft_wrap=True)
     for name, cost in together(results).items():
-        console.print(Text(f"generation and {name} together: {in_words(cost)}"))
+        console.print(Text(f"generation and {name} together: {in_words(cost)}"), soft_wrap=True)
 
 
 def curve_table(rows: Sequence[Row], task: str | None) -> Table:

@@ -47,7 +47,7 @@ def print_stepwise(results: Mapping[str, Any], console: Console | None = None) -
             console.print(Text(f"{entry['reward_model']}: {counts}: {reasons}"))
     for name, cost in results["cost"].items():
         if cost:
-            console.print(Text(f"{name}: {in_words(cost)}"))
+            console.print(Text(f"{name}: {in_words(cost)}"), soft_wrap=True)
 
 
 def _title(results: Mapping[str, Any], model: str, threshold: Row) -> str:

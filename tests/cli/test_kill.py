@@ -71,8 +71,10 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text(PLUGIN)
     write_candidates(tmp_path / "c.jsonl", candidate_rows(problems=300, n=4))
     slow = subprocess.Popen(
-        [*COMMAND, "run"], cwd=tmp_path, env={**os.environ, "PAUSE": "1"}, stderr=subprocess.PIPE, text=True
-    )
+        [*COMMAND, "run"], cwd=tmp_path, env={**os.environ, "PAUSE": "1"}, stderr=subprocess.PIPE, text=True,
+        # a job in the background of a script ignores Ctrl-C, and hands that on to what it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     store, deadline = tmp_path / "run" / "store.jsonl", time.monotonic() + 120
     while not (store.exists() and store.read_bytes().endswith(b"\n")):  # it is created empty
         assert time.monotonic() < deadline

@@ -24,8 +24,10 @@ def config(name: str) -> dict[str, object]:
 
 
 def test_every_family_has_both_tasks() -> None:
-    """Each family has its selecting task and its generation twin, each with a line of help."""
+    """Each family has its selecting task and its generation twin, each with a line of help; the pool has none."""
     tasks = {task.name: task for task in list_tasks() if task.path.parent.name != "pairwise"}
+    pool = tasks.pop("demo_pool")
+    assert pool.help and not pool.selects
     assert sorted(tasks) == sorted(f"{name}_{kind}" for name in FAMILIES for kind in ("bon", "gen"))
     assert all(task.help for task in tasks.values())
     assert [task.selects for task in tasks.values()] == [name.endswith("_bon") for name in tasks]
