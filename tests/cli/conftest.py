@@ -38,6 +38,23 @@ def prm_eval_reward_models():
 """
 
 
+COSTLY = """
+from prm_eval.hooks import hookimpl
+
+
+class Costly:
+    "Cannot be built here."
+
+    def __init__(self, size: int = 7):
+        raise RuntimeError("no GPU")
+
+
+@hookimpl
+def prm_eval_reward_models():
+    return {"costly": Costly}
+"""
+
+
 class Done(NamedTuple):
     """What a command left behind."""
 

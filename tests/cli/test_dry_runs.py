@@ -6,24 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Done, write_candidates
+from .conftest import COSTLY, Done, write_candidates
 
 Shell = Callable[..., Done]
-PLUGIN = """
-from prm_eval.hooks import hookimpl
-
-
-class Costly:
-    "Cannot be built here."
-
-    def __init__(self, size: int = 7):
-        raise RuntimeError("no GPU")
-
-
-@hookimpl
-def prm_eval_reward_models():
-    return {"costly": Costly}
-"""
 GENERATE = ("best-of-n", "--task", "demo", "--model", "hf", "--model-args", "pretrained=nowhere", "--plugin", "p.py",
             "--dry-run")  # fmt: skip
 
@@ -31,7 +16,7 @@ GENERATE = ("best-of-n", "--task", "demo", "--model", "hf", "--model-args", "pre
 @pytest.fixture
 def dry(shell: Shell, tmp_path: Path) -> Callable[..., Done]:
     """Run a command, and see that the folder is as it was."""
-    (tmp_path / "p.py").write_text(PLUGIN)
+    (tmp_path / "p.py").write_text(COSTLY)
     pair = {"id": "1", "subset": "s", "prompt": "Q?", "chosen": "right", "rejected": "wrong"}
     (tmp_path / "pairs.jsonl").write_text(
         "".join(json.dumps({**pair, "id": str(n)}) + "\n" for n in range(3))

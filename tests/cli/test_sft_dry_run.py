@@ -7,24 +7,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Done, candidate_rows, write_candidates
+from .conftest import COSTLY, Done, candidate_rows, write_candidates
 
 Shell = Callable[..., Done]
-PLUGIN = """
-from prm_eval.hooks import hookimpl
-
-
-class Costly:
-    "Cannot be built here."
-
-    def __init__(self, size: int = 7):
-        raise RuntimeError("no GPU")
-
-
-@hookimpl
-def prm_eval_reward_models():
-    return {"costly": Costly}
-"""
 DRY = (
     "sft",
     "select",
@@ -42,7 +27,7 @@ DRY = (
 @pytest.fixture
 def sft(shell: Shell, tmp_path: Path) -> Shell:
     """Run commands in a folder with c.jsonl (24 rows) and a reward model that cannot be loaded."""
-    (tmp_path / "p.py").write_text(PLUGIN)
+    (tmp_path / "p.py").write_text(COSTLY)
     return shell
 
 
