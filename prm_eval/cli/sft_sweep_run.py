@@ -85,13 +85,16 @@ def _changes(recipe: SweepRecipe) -> list[str]:
 
 
 def _inputs(recipe: SweepRecipe, laid: Grid) -> dict[str, dict[str, Any]]:
-    """What the outcome of a stage depends on besides its words: the recipe's content, the pool's files."""
+    """What the outcome of a stage depends on besides its words: the recipe's content, the files read."""
     trained = load_recipe(recipe.train.recipe, _changes(recipe)).as_dict()
     found: dict[str, dict[str, Any]] = {}
+    data = {task: _data(task, Path(path)) for task, path in recipe.evaluate.data.items()}
     files = {selector: _files(recipe.options_of(selector)) for selector in recipe.selectors}
     for cell in laid.cells:
         found[cell.select] = {"files": files[cell.selector]}
         found[cell.train] = {"recipe": {**trained, "seed": cell.seed}}
+        for task, stage in cell.evaluate.items():
+            found[stage] = {"files": data[task]} if task in data else {}
     return found
 
 
@@ -100,6 +103,12 @@ def _files(options: Mapping[str, Any]) -> dict[str, str]:
     given = [pattern for name in ("pool", "scores") for pattern in _listed(options.get(name, []))]
     found = [path for pattern in given if not pattern.startswith(HUB) for path in glob.glob(pattern)]  # noqa: PTH207 - as the pool reads it
     return {path: sha256(Path(path)) for path in sorted(found)}
+
+
+def _data(task: str, path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise UsageError(f"sweep key evaluate.data.{task}: {path}: no such file")
+    return {str(path): sha256(path)}
 
 
 def _listed(value: Any) -> list[str]:

@@ -8,6 +8,10 @@ import pytest
 import yaml
 from prm_eval_demo import POLICY
 
+from prm_eval.cli.sft_sweep_run import _inputs
+from prm_eval.sweep.cells import grid
+from prm_eval.sweep.recipe import load_sweep
+
 from .conftest import Done
 from .test_sft_train_command import Shell, rows, write
 
@@ -76,6 +80,19 @@ def test_mistakes_end_before_anything_runs(
     recipe(tmp_path, **changes)
     done = shell("sft", "sweep", "grid.yaml", "--out", "grid")
     assert done.status == 2 and told in done.err and not (tmp_path / "grid").exists()
+
+
+def test_other_problems_are_another_sweep(tmp_path: Path) -> None:
+    """A file of problems that has changed is another input of the evaluations, and of nothing else."""
+    problems = write(tmp_path / "problems.jsonl", [{"problem_id": "a"}])
+    evaluate = {**RECIPE["evaluate"], "data": {"demo": str(problems)}}
+    given = load_sweep(recipe(tmp_path, evaluate=evaluate))
+    before = _inputs(given, grid(given, tmp_path))
+    write(problems, [{"problem_id": "b"}])
+    after = _inputs(given, grid(given, tmp_path))
+    assert {name for name in after if before[name] != after[name]} == {
+        "evaluate/brief-16-seed0-demo", "evaluate/random-16-seed0-demo",
+    }  # fmt: skip
 
 
 def failures(done: Done) -> list[str]:
